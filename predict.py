@@ -1,0 +1,69 @@
+"""Labels images: writes <stem>_labels.png and <stem>_overlay.png for each.
+
+python predict.py street.png
+python predict.py *.jpg --model runs/camvid-segnet_lite --output labelled
+"""
+
+import argparse
+from pathlib import Path
+
+import segnet_tf
+from segnet_tf import cli
+from segnet_tf.errors import UserError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("images", nargs="+", metavar="IMAGE")
+    parser.add_argument("--version", action="version", version=segnet_tf.__version__)
+    parser.add_argument(
+        "--model", help="run folder or .keras file [the shipped one, or the newest run]"
+    )
+    parser.add_argument("--output", default="predictions", help="folder [predictions]")
+    arguments = parser.parse_args()
+    predict_files(arguments.images, arguments.model, Path(arguments.output))
+
+
+def predict_files(images: list[str], model: str | None, output: Path) -> None:
+    from segnet_tf.images import read_image
+    from segnet_tf.inference import Predictor, find_model
+    from segnet_tf.visualize import class_shares, overlay, palette_image
+
+    refuse_same_stems(images)
+    # Reading comes first: a wrong name should not have to wait for the model.
+    loaded = {name: read_image(name) for name in images}
+    predictor = Predictor(find_model(model))
+    for name, image in loaded.items():
+        labels = predictor.labels(image)
+        stem = output / Path(name).stem
+        save(palette_image(labels, predictor.info), f"{stem}_labels.png")
+        save(overlay(image, labels, predictor.info), f"{stem}_overlay.png")
+        shares = ", ".join(
+            f"{predictor.info.classes[index]} {share:.1%}"
+            for index, share in class_shares(labels, predictor.info)
+        )
+        print(f"{stem}_overlay.png: {shares}")
+
+
+def refuse_same_stems(images: list[str]) -> None:
+    seen: dict[str, str] = {}
+    for name in images:
+        stem = Path(name).stem
+        if stem in seen:
+            raise UserError(
+                f"{seen[stem]} and {name} would be written to the same file"
+            )
+        seen[stem] = name
+
+
+def save(picture, path: str) -> None:
+    from segnet_tf.files import replacing
+
+    with replacing(path) as temporary:
+        picture.save(temporary)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,25 @@
+"""What the commands share: quiet start, one clear line for bad input, exit codes."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from segnet_tf.errors import UserError
+
+__all__ = ["run"]
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a command: exit 2 and one line for what the user can mend, 130 for ^C."""
+    # TensorFlow's start-up notices would bury the first lines a newcomer reads.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    try:
+        main()
+    except UserError as error:
+        command = os.path.basename(sys.argv[0])
+        print(f"{command}: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\ninterrupted; --resume goes on where there is a run", file=sys.stderr)
+        sys.exit(130)

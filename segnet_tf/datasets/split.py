@@ -1,0 +1,73 @@
+"""What the rest of the program knows of a data set: its facts, and how to read it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["IGNORE_LABEL", "DatasetInfo", "Split", "class_pixel_counts"]
+
+IGNORE_LABEL = 255
+"""Void inside the program; every data set maps its own void to this."""
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """Facts of a data set.
+
+    Attributes:
+        name: what `--dataset` calls it.
+        classes: class names, in the order of their ids.
+        colours: one RGB triple a class, 0 to 255.
+        ignore_label: the id that means void in the files (255 inside the program).
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    colours: tuple[tuple[int, int, int], ...]
+    ignore_label: int = IGNORE_LABEL
+
+    def __post_init__(self):
+        if len(self.classes) != len(self.colours):
+            raise ValueError(
+                f"{self.name}: {len(self.classes)} classes, {len(self.colours)} colours"
+            )
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a data set, readable in any order.
+
+    Attributes:
+        info: the data set it belongs to.
+        name: such as "train".
+        names: one name an example, for messages and file names.
+        read: index -> (image uint8 (H, W, 3) RGB, labels uint8 (H, W), void = 255).
+    """
+
+    info: DatasetInfo
+    name: str
+    names: tuple[str, ...]
+    read: Callable[[int], tuple[np.ndarray, np.ndarray]]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return (self.read(index) for index in range(len(self)))
+
+
+def class_pixel_counts(split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels of every class in every image, and of the image.
+
+    Returns:
+        int64 (images, classes), void left out; int64 (images,), void included.
+    """
+    num_classes = split.info.num_classes
+    counts = [np.bincount(labels.reshape(-1), minlength=256) for _, labels in split]
+    counts = np.stack(counts).astype(np.int64)
+    return counts[:, :num_classes], counts.sum(axis=1)

@@ -1,0 +1,210 @@
+"""Reading images and masks from disk: NumPy and Pillow, nothing else.
+
+Whatever is wrong with a file, the outcome is a `UserError` of one line that names it.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from segnet_tf.errors import UserError
+
+__all__ = ["IMAGE_SUFFIXES", "read_image", "read_mask"]
+
+# A list of our own keeps out what else Pillow opens: EPS, for one, starts Ghostscript.
+# JPEG brings in MPO, which many cameras write under the name .jpg.
+_FORMATS = "PNG JPEG BMP GIF TIFF WEBP AVIF JPEG2000 PPM".split()
+
+IMAGE_SUFFIXES = frozenset(
+    ".png .jpg .jpeg .bmp .gif .tif .tiff .webp .avif .jp2 .ppm .pgm .pbm".split()
+)
+"""Lower-case suffixes of the files that can be expected to be images."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Greyscale of 2 or 4 bits: Pillow stretches 0..3 and 0..15 over 0..255, which is right
+# for pictures, but ids must come back as they were written.
+_STRETCHES = {"L;2": 85, "L;4": 17}
+
+
+def read_image(path: str | os.PathLike) -> np.ndarray:
+    """An image as people see it: uint8 RGB (H, W, 3), read-only.
+
+    Turned upright by its EXIF tag; the first frame of several. Grey is repeated,
+    palettes are looked up, 16 bits are scaled to 8 (65535 becomes 255), CMYK is
+    converted without a colour profile. What is transparent lies on white, as a page
+    shows it: the colours that files hold under it are arbitrary.
+
+    Raises:
+        UserError: where the file is missing, damaged, no image, of more than 179
+            million pixels (Pillow's limit), or of pixels that have no known white.
+    """
+    with _opened(path) as image:
+        return _rgb(_upright(image))
+
+
+def read_mask(
+    path: str | os.PathLike, colours: Mapping[tuple[int, int, int], int] | None = None
+) -> np.ndarray:
+    """Class ids of a mask, uint8 (H, W), read-only.
+
+    Greyscale holds the ids as its values and a palette as its indices, whatever its
+    colours. Colour masks are looked up in `colours`, alpha left aside; without
+    `colours` they are read where all three channels are equal.
+
+    Args:
+        colours: RGB triple -> class id, 0 to 255.
+
+    Raises:
+        UserError: where the file is missing, damaged or a JPEG, holds an id above 255
+            or a colour that is not in `colours`, or where a palette draws an index in
+            the colour of another class (optimisers of images reorder palettes).
+    """
+    with _opened(path) as image:
+        if image.format in ("JPEG", "MPO"):
+            raise UserError("JPEG changes the ids it stores, save masks as PNG")
+        stretch = _STRETCHES.get(_raw_mode(image), 1)
+        mask = _upright(image)
+        if mask.mode == "P":
+            ids = np.asarray(mask)
+            _check_palette(mask, ids, colours or {})
+        elif mask.mode in ("1", "L"):
+            ids = np.asarray(mask, np.uint8) // np.uint8(stretch)
+        elif mask.mode.startswith("I"):
+            ids = _checked_ids(np.asarray(mask))
+        elif colours:
+            ids = _looked_up(np.asarray(mask.convert("RGB")), colours)
+        else:
+            ids = _equal_channels(np.asarray(mask.convert("RGB")))
+        return ids
+
+
+@contextmanager
+def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
+    """Opens an image; whatever fails until it is closed names the file in one line."""
+    file = Path(path)
+    name = str(file).encode("unicode_escape").decode() if "\n" in str(file) else file
+    if not file.is_file():
+        fault = "is a folder, expected an image" if file.is_dir() else "no such file"
+        raise UserError(f"{name}: {fault}")
+    try:
+        if file.stat().st_size == 0:
+            raise UserError("empty file")
+        with Image.open(file, formats=_FORMATS) as image:
+            yield image
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
+    except UnidentifiedImageError:
+        raise UserError(
+            f"{name}: no image of a known format (PNG, JPEG, TIFF, WebP, ...), or its "
+            "beginning is damaged"
+        ) from None
+    except PermissionError:
+        raise UserError(f"{name}: not allowed to read it") from None
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{name}: too large ({_line(error)})") from None
+    # Damaged files leave Pillow's decoders by struct.error, IndexError, zlib.error,
+    # MemoryError and more; the set is not documented, and none is a defect of ours.
+    except Exception as error:
+        raise UserError(f"{name}: damaged image ({_line(error)})") from None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The decoded image, turned as its orientation tag says."""
+    image.load()
+    # ImageOps.exif_transpose also rewrites the tags and fails where one of the others
+    # is damaged; a broken tag is no reason to refuse sound pixels.
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    except Exception:
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I") or image.mode == "F":
+        grey = Image.fromarray(_eight_bits(np.asarray(image)))
+        return np.asarray(grey.convert("RGB"))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return np.asarray(image.convert("RGB"))
+
+
+def _eight_bits(pixels: np.ndarray) -> np.ndarray:
+    """16 bits scaled to 8: Pillow's own conversion clips at 255."""
+    # Written so that NaN fails it too.
+    if pixels.dtype.kind == "f" or not 0 <= pixels.min() <= pixels.max() <= 65535:
+        raise UserError("32-bit pixels have no known white, save it with 8 or 16 bits")
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _raw_mode(image: Image.Image) -> str | None:
+    """How the pixels lie in the file, known only until they are loaded."""
+    for tile in image.tile:
+        return tile.args[0] if isinstance(tile.args, tuple) else tile.args
+    return None
+
+
+def _checked_ids(pixels: np.ndarray) -> np.ndarray:
+    if not 0 <= pixels.min() <= pixels.max() <= 255:
+        wrong = pixels.min() if pixels.min() < 0 else pixels.max()
+        raise UserError(f"class id {wrong} in a 16-bit mask, expected 0 to 255")
+    return pixels.astype(np.uint8)
+
+
+def _check_palette(mask: Image.Image, ids: np.ndarray, colours: Mapping) -> None:
+    """Refuses a palette that contradicts the colour table; one unlike it is fine."""
+    palette = np.reshape(mask.getpalette("RGB") or [], (-1, 3))
+    drawn = {
+        int(index): colours.get(tuple(palette[index].tolist()))
+        for index in np.unique(ids)
+        if index < len(palette)
+    }
+    if drawn and None not in drawn.values():
+        for index, meant in drawn.items():
+            if index != meant:
+                raise UserError(
+                    f"palette index {index} has the colour of class {meant}: the "
+                    "palette was reordered, save the mask as RGB or with class ids"
+                )
+
+
+def _looked_up(pixels: np.ndarray, colours: Mapping) -> np.ndarray:
+    packing = np.array([65536, 256, 1], np.uint32)
+    keys = np.array(list(colours), np.uint32) @ packing
+    order = np.argsort(keys)
+    ids = np.array(list(colours.values()), np.uint8)[order]
+    codes = pixels @ packing
+    place = np.minimum(np.searchsorted(keys[order], codes), len(keys) - 1)
+    unknown = keys[order][place] != codes
+    if unknown.any():
+        y, x = np.argwhere(unknown)[0]
+        raise UserError(
+            f"colour {tuple(pixels[y, x].tolist())} at x {x}, y {y} is not in the "
+            f"colour table ({unknown.mean():.1%} of the pixels are not)"
+        )
+    return ids[place]
+
+
+def _equal_channels(pixels: np.ndarray) -> np.ndarray:
+    if (pixels != pixels[..., :1]).any():
+        raise UserError("colours and no colour table to read class ids from them")
+    return pixels[..., 0]

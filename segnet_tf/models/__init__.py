@@ -1,0 +1,43 @@
+"""The networks, by name."""
+
+import keras
+
+from segnet_tf.layers import POOLING_MODES, MaxPoolingWithArgmax2D, MaxUnpooling2D
+from segnet_tf.models.segnet import SegNet, SegNetBasic
+from segnet_tf.models.segnet_lite import SegNetLite
+
+__all__ = ["MODELS", "SegNet", "SegNetBasic", "SegNetLite", "with_pooling_mode"]
+
+MODELS = {
+    "segnet": SegNet,
+    "segnet_basic": SegNetBasic,
+    "segnet_lite": SegNetLite,
+}
+
+
+def with_pooling_mode(model: keras.Model, mode: str) -> keras.Model:
+    """The same network and weights with pooling positions held in another way.
+
+    Args:
+        model: any model of `MODELS`, fresh or loaded.
+        mode: "argmax", "window" or "mask"; see `segnet_tf.layers`.
+
+    Returns:
+        A new, uncompiled model; the weights are copied, `model` is left as it was.
+
+    Raises:
+        ValueError: for an unknown mode.
+    """
+
+    if mode not in POOLING_MODES:
+        raise ValueError(f"mode must be one of {POOLING_MODES}, not {mode!r}")
+
+    def clone(layer):
+        config = layer.get_config()
+        if isinstance(layer, MaxPoolingWithArgmax2D | MaxUnpooling2D):
+            config["mode"] = mode
+        return type(layer).from_config(config)
+
+    twin = keras.models.clone_model(model, clone_function=clone)
+    twin.set_weights(model.get_weights())
+    return twin

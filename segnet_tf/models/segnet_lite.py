@@ -1,0 +1,187 @@
+"""SegNetLite: a small SegNet for phones and CPUs, pooling positions at every level.
+
+The encoder is EfficientNet-Lite0 (Tan and Le, arXiv:1905.11946; the Lite variants
+drop squeeze-excite and use ReLU6) up to stride 16, with one change: where the original
+halves the size by a stride, the convolution here keeps stride 1 and a max-pooling
+with positions follows. Pooling stands after each block's projection, where the
+features are narrow, so positions stay cheap. The decoder is SegNet's: unpool to those
+positions, then make the sparse map dense with trainable filters, depthwise-separable
+ones here.
+"""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers
+
+from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
+
+__all__ = ["ENCODER_STAGES", "SegNetLite"]
+
+ENCODER_STAGES = (
+    ((1, 3, 16), (6, 3, 24)),
+    ((6, 3, 24), (6, 5, 40)),
+    ((6, 5, 40), (6, 3, 80)),
+    ((6, 3, 80), (6, 3, 80), (6, 5, 112), (6, 5, 112), (6, 5, 112)),
+)
+"""EfficientNet-Lite0's first eleven blocks, split where it halves the size:
+(expansion, kernel size, filters) of each inverted-residual block."""
+
+STEM_FILTERS = 32
+CONTEXT_DILATIONS = (2, 4)
+HEAD_FILTERS = 16
+
+IMAGENET_WEIGHTS = Path(__file__).with_name("efficientnet_lite0.npz")
+"""Written by tools/convert_efficientnet_lite0.py; Apache-2.0, ML Illustrated."""
+
+BN_EPSILON = 1e-3
+"""What the ImageNet weights were trained with."""
+
+BN_MOMENTUM = 0.9
+"""Runs here are short; with Keras' 0.99 the statistics would lag behind them."""
+
+
+def SegNetLite(
+    num_classes: int = 11,
+    input_channels: int = 3,
+    pooling_mode: str = "argmax",
+    width: float = 1.0,
+    encoder_weights: str | None = None,
+    name: str = "segnet_lite",
+) -> keras.Model:
+    """A SegNet of depthwise-separable stages.
+
+    Args:
+        num_classes: channels of the output.
+        input_channels: 3 for RGB.
+        pooling_mode: "argmax", "window" or "mask"; see `segnet_tf.layers`.
+        width: factor on every stage's filters.
+        encoder_weights: "imagenet" for EfficientNet-Lite0's, which come with the
+            package and need width 1 and RGB; None for a random start.
+
+    Input: float32 (B, H, W, input_channels) in [0, 255], any H and W; scaling to
+        about -1..1 is inside.
+    Output: float32 logits (B, H, W, num_classes).
+
+    Raises:
+        ValueError: where the ImageNet weights do not fit, naming the layer.
+
+    >>> SegNetLite(num_classes=4, width=0.25).output_shape
+    (None, None, None, 4)
+    """
+
+    def scaled(filters: int) -> int:
+        return max(8, round(filters * width / 8) * 8)
+
+    inputs = keras.Input((None, None, input_channels), name="image")
+    x = layers.Rescaling(1 / 128, -127 / 128, name="scale")(inputs)
+    x = _conv_bn(x, scaled(STEM_FILTERS), "stem", kernel_size=3)
+    x = layers.ReLU(6.0, name="stem_relu")(x)
+
+    poolings, block = [], 0
+    for level, stage in enumerate(ENCODER_STAGES, start=1):
+        pool = MaxPoolingWithArgmax2D(pooling_mode, name=f"pool{level}")
+        before = x
+        x, positions = pool(before)
+        poolings.append((before, positions))
+        for expansion, kernel_size, filters in stage:
+            x = _inverted_residual(
+                x, expansion, kernel_size, scaled(filters), f"block{block}"
+            )
+            block += 1
+
+    for dilation in CONTEXT_DILATIONS:
+        filters = x.shape[-1]
+        y = _depthwise_separable(x, filters, f"context{dilation}", dilation=dilation)
+        x = layers.Add(name=f"context{dilation}_add")([x, y])
+
+    for level in range(len(ENCODER_STAGES), 0, -1):
+        before, positions = poolings[level - 1]
+        filters = before.shape[-1]
+        if level == len(ENCODER_STAGES):
+            x = _conv_bn(x, filters, "reduce")
+            x = layers.ReLU(6.0, name="reduce_relu")(x)
+        unpool = MaxUnpooling2D(pooling_mode, name=f"upsample{level}")
+        x = unpool(x, positions, like=before)
+        narrower = (
+            poolings[level - 2][0].shape[-1] if level > 1 else scaled(HEAD_FILTERS)
+        )
+        x = _depthwise_separable(x, narrower, f"decode{level}")
+
+    logits = layers.Conv2D(
+        num_classes,
+        1,
+        kernel_initializer="he_normal",
+        dtype="float32",
+        name="classifier",
+    )(x)
+    model = keras.Model(inputs, logits, name=name)
+    if encoder_weights is not None:
+        _load_encoder(model, encoder_weights)
+    return model
+
+
+def _load_encoder(model: keras.Model, weights: str) -> None:
+    if weights != "imagenet":
+        raise ValueError(f"encoder_weights must be 'imagenet' or None, not {weights!r}")
+    with np.load(IMAGENET_WEIGHTS) as arrays:
+        for key in arrays:
+            layer, weight = key.split("/")
+            variable = getattr(model.get_layer(layer), weight)
+            if variable.shape != arrays[key].shape:
+                raise ValueError(
+                    f"layer {layer}: {weight} has shape {tuple(variable.shape)}, the "
+                    f"ImageNet encoder {arrays[key].shape}: it needs width=1 and RGB"
+                )
+            variable.assign(arrays[key])
+
+
+def _batch_norm(x, name: str):
+    return layers.BatchNormalization(
+        momentum=BN_MOMENTUM, epsilon=BN_EPSILON, name=f"{name}_bn"
+    )(x)
+
+
+def _conv_bn(x, filters: int, name: str, kernel_size: int = 1):
+    x = layers.Conv2D(
+        filters,
+        kernel_size,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
+    )(x)
+    return _batch_norm(x, name)
+
+
+def _depthwise_bn_relu(x, kernel_size: int, name: str, dilation: int = 1):
+    x = layers.DepthwiseConv2D(
+        kernel_size,
+        padding="same",
+        dilation_rate=dilation,
+        use_bias=False,
+        depthwise_initializer="he_normal",
+        name=name,
+    )(x)
+    x = _batch_norm(x, name)
+    return layers.ReLU(6.0, name=f"{name}_relu")(x)
+
+
+def _inverted_residual(x, expansion: int, kernel_size: int, filters: int, name: str):
+    """MobileNetV2's block: widen, filter each channel, project; add where it fits."""
+    shortcut = x
+    if expansion > 1:
+        x = _conv_bn(x, expansion * x.shape[-1], f"{name}_expand")
+        x = layers.ReLU(6.0, name=f"{name}_expand_relu")(x)
+    x = _depthwise_bn_relu(x, kernel_size, f"{name}_depthwise")
+    x = _conv_bn(x, filters, f"{name}_project")
+    if filters == shortcut.shape[-1]:
+        x = layers.Add(name=f"{name}_add")([shortcut, x])
+    return x
+
+
+def _depthwise_separable(x, filters: int, name: str, dilation: int = 1):
+    x = _depthwise_bn_relu(x, 3, f"{name}_depthwise", dilation)
+    x = _conv_bn(x, filters, f"{name}_project")
+    return layers.ReLU(6.0, name=f"{name}_relu")(x)

@@ -1,0 +1,134 @@
+"""The folder of a training run, written so that a kill at any moment can be resumed.
+
+runs/<name>/
+    config.json    what was asked for
+    checkpoint/    the newest finished epoch, optimizer included
+    history.csv    one line an epoch
+    curves.png     the same, drawn
+    model.keras    the kept weights, with class names, without the optimizer
+    metrics.json   their scores on the validation split
+"""
+
+import csv
+import json
+from pathlib import Path
+
+import keras
+
+from segnet_tf.errors import UserError
+from segnet_tf.files import replacing, write_json
+from segnet_tf.visualize import draw_curves
+
+__all__ = ["Run"]
+
+
+class Run:
+    """A run's folder and what has been finished in it.
+
+    Attributes:
+        folder: where everything of the run lies.
+        epoch: how many epochs are finished.
+        model_path: the kept weights.
+        rows: the history, one dict an epoch.
+    """
+
+    def __init__(self, folder: Path, epoch: int = 0):
+        self.folder = folder
+        self.epoch = epoch
+        self.model_path = folder / "model.keras"
+        self.rows = _read_history(folder / "history.csv")[:epoch]
+
+    @classmethod
+    def new(cls, config: dict, output: str | None) -> "Run":
+        """A fresh folder: `output`, or runs/<dataset>-<model>, numbered when taken.
+
+        Raises:
+            UserError: where `output` already holds something.
+        """
+        folder = Path(output) if output else _free_folder(config)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UserError(
+                f"{folder}: already there: choose another --output, or --resume it"
+            )
+        write_json(folder / "config.json", config)
+        return cls(folder)
+
+    @classmethod
+    def resumed(cls, config: dict, output: str | None) -> "Run":
+        """The run in `output`, or the newest under runs/, with this configuration.
+
+        Raises:
+            UserError: where there is none; the message says what differs.
+        """
+        folders = [Path(output)] if output else _runs_newest_first(config)
+        wanted = json.loads(json.dumps(config))
+        differing = []
+        for folder in folders:
+            if not (folder / "config.json").is_file():
+                continue
+            found = json.loads((folder / "config.json").read_text())
+            names = [name for name in wanted if found.get(name) != wanted[name]]
+            if not names:
+                epochs = [int(path.stem[6:]) for path in _checkpoints(folder)]
+                return cls(folder, max(epochs, default=0))
+            differing.append(f"{folder} has another {', '.join(names)}")
+        reason = "; ".join(differing) or "no run found"
+        raise UserError(f"nothing to resume with this configuration: {reason}")
+
+    def checkpointed_model(self) -> keras.Model | None:
+        """The newest finished epoch's model, compiled, its optimizer where it was."""
+        paths = _checkpoints(self.folder)
+        return keras.models.load_model(paths[-1]) if paths else None
+
+    def finish_epoch(self, model: keras.Model, row: dict) -> None:
+        """Makes the epoch durable; the checkpoint's name is what a resume goes by."""
+        self.rows.append(row)
+        self.epoch = row["epoch"]
+        _write_history(self.folder / "history.csv", self.rows)
+        old = _checkpoints(self.folder)
+        path = self.folder / "checkpoint" / f"epoch-{self.epoch:05d}.keras"
+        with replacing(path) as temporary:
+            model.save(temporary)
+        for checkpoint in old:
+            checkpoint.unlink()
+        draw_curves(self.rows, self.folder / "curves.png")
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted((folder / "checkpoint").glob("epoch-*.keras"))
+
+
+def _free_folder(config: dict) -> Path:
+    base = Path("runs") / f"{config['dataset']}-{config['model']}"
+    folder, number = base, 2
+    while folder.exists():
+        folder, number = base.with_name(f"{base.name}-{number}"), number + 1
+    return folder
+
+
+def _runs_newest_first(config: dict) -> list[Path]:
+    configs = Path("runs").glob(f"{config['dataset']}-{config['model']}*/config.json")
+    newest = sorted(configs, key=lambda path: path.stat().st_mtime, reverse=True)
+    return [path.parent for path in newest]
+
+
+def _read_history(path: Path) -> list[dict]:
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return [
+            {
+                name: (int(text) if name == "epoch" else float(text))
+                for name, text in row.items()
+                if text
+            }
+            for row in csv.DictReader(file)
+        ]
+
+
+def _write_history(path: Path, rows: list[dict]) -> None:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)

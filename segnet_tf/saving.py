@@ -1,0 +1,84 @@
+"""Model files that know their classes.
+
+A `.keras` file is a zip archive; ours carries one more entry, `labels.json`, with the
+class names, their colours and the void id, so that whoever has the file can read its
+predictions.
+"""
+
+import json
+import os
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+
+from segnet_tf.datasets.split import DatasetInfo
+from segnet_tf.errors import UserError
+from segnet_tf.files import replacing
+
+__all__ = ["LABELS_ENTRY", "load_model", "read_labels", "save_model"]
+
+LABELS_ENTRY = "labels.json"
+
+
+def save_model(model, path: str | os.PathLike, info: DatasetInfo) -> None:
+    """Writes what gets shipped: the network and its classes, no optimizer state.
+
+    Args:
+        model: a functional keras.Model, compiled or not.
+        path: must end in ".keras"; replaced in one step.
+        info: the data set whose classes the model predicts.
+    """
+    import keras
+
+    bare = keras.Model(model.inputs, model.outputs, name=model.name)
+    with replacing(path) as temporary:
+        bare.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(LABELS_ENTRY, json.dumps(asdict(info), indent=2))
+
+
+def load_model(path: str | os.PathLike):
+    """Loads a `.keras` file, ours or one that plain Keras saved with our layers.
+
+    Keras' safe mode stays on: a file cannot bring code of its own.
+
+    Returns:
+        An uncompiled keras.Model.
+
+    Raises:
+        UserError: where the file is missing or no `.keras` file.
+    """
+    path = _checked(path)
+    import keras
+
+    # Importing registers the layers that the file names.
+    import segnet_tf.models  # noqa: F401
+
+    return keras.models.load_model(path, compile=False)
+
+
+def read_labels(path: str | os.PathLike) -> DatasetInfo | None:
+    """The classes a model file carries, or None where it carries none.
+
+    Raises:
+        UserError: where the file is missing or no zip archive.
+    """
+    with zipfile.ZipFile(_checked(path)) as archive:
+        if LABELS_ENTRY not in archive.namelist():
+            return None
+        labels = json.loads(archive.read(LABELS_ENTRY))
+    return DatasetInfo(
+        name=labels["name"],
+        classes=tuple(labels["classes"]),
+        colours=tuple(tuple(colour) for colour in labels["colours"]),
+        ignore_label=labels["ignore_label"],
+    )
+
+
+def _checked(path: str | os.PathLike) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such model file")
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path}: not a .keras model file, or a damaged one")
+    return path

@@ -1,0 +1,180 @@
+"""Image and labels move together, void where nothing is, and the same seed again."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from segnet_tf.datasets.split import DatasetInfo, Split
+from segnet_tf.errors import UserError
+from segnet_tf.pipeline import (
+    Augmentation,
+    augment,
+    evaluation_batches,
+    reading_errors,
+    training_batches,
+)
+
+INFO = DatasetInfo("coded", ("a", "b", "c"), ((0, 0, 0),) * 3)
+STILL = {"scale": (1.0, 1.0), "flip": False, "light": 0.0}
+
+
+def coded_image(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """An image whose pixels say where they are and what their label is."""
+    rows, columns = np.mgrid[:height, :width]
+    labels = ((rows // 8 + columns // 8) % 3).astype(np.uint8)
+    image = np.stack([rows, columns, labels * 80], axis=-1).astype(np.uint8)
+    return image, labels
+
+
+def coded_split(sizes) -> Split:
+    images = [coded_image(*size) for size in sizes]
+    # Blue tells the images apart where the order matters.
+    for index, (image, _) in enumerate(images):
+        image[..., 2] = index
+    names = tuple(f"{index}.png" for index in range(len(images)))
+    return Split(INFO, "train", names, lambda index: images[index])
+
+
+def drawn(augmentation: Augmentation, height: int, width: int, seed: int):
+    image, labels = coded_image(height, width)
+    image, labels = augment(image, labels, augmentation, (0, seed))
+    return image.numpy(), labels.numpy()
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_crop_keeps_image_and_labels_together(flip):
+    augmentation = Augmentation((24, 40), **{**STILL, "flip": flip})
+    mirrored = 0
+    for seed in range(20):
+        image, labels = drawn(augmentation, 60, 90, seed)
+        assert image.shape == (24, 40, 3) and image.dtype == np.float32
+        assert labels.shape == (24, 40) and labels.dtype == np.uint8
+        np.testing.assert_array_equal(image[..., 2], labels * 80.0)
+        mirrored += image[0, 0, 1] > image[0, -1, 1]
+    assert (0 < mirrored < 20) if flip else mirrored == 0
+
+
+def test_crops_reach_every_edge():
+    augmentation = Augmentation((32, 32), **STILL)
+    corners = {
+        tuple(drawn(augmentation, 34, 35, seed)[0][0, 0, :2].astype(int))
+        for seed in range(200)
+    }
+    assert corners == {(row, column) for row in range(3) for column in range(4)}
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.8, 1.7])
+def test_zoom_moves_labels_as_the_image(scale):
+    augmentation = Augmentation((48, 48), (scale, scale), flip=False, light=0.0)
+    for seed in range(5):
+        image, labels = drawn(augmentation, 120, 130, seed)
+        assert set(np.unique(labels)) <= {0, 1, 2}
+        # Away from the borders of the 8x8 squares, colour and label must agree; one
+        # square covers 8 * scale pixels.
+        rows, columns = image[..., 0], image[..., 1]
+        inside = [np.abs((axis - 3.5) % 8 - 4) > 2 for axis in (rows, columns)]
+        inside = inside[0] & inside[1]
+        expected = np.round((rows - 3.5) / 8) + np.round((columns - 3.5) / 8)
+        assert inside.mean() > 0.05
+        np.testing.assert_array_equal(labels[inside], expected[inside] % 3)
+        steps = np.diff(columns[24])
+        np.testing.assert_allclose(np.median(steps), 1 / scale, rtol=0.1)
+
+
+def test_void_where_the_crop_reaches_beyond_the_image():
+    augmentation = Augmentation((64, 80), **STILL)
+    starts = set()
+    for seed in range(30):
+        image, labels = drawn(augmentation, 40, 50, seed)
+        assert (labels != 255).sum() == 40 * 50
+        rows, columns = np.nonzero(labels != 255)
+        starts.add((rows.min(), columns.min()))
+        np.testing.assert_array_equal(
+            image[labels != 255][:, 2], labels[labels != 255] * 80.0
+        )
+    assert len(starts) > 10
+
+
+def test_light_changes_colours_only():
+    augmentation = Augmentation((40, 40), (1.0, 1.0), flip=False, light=0.5)
+    image, labels = drawn(augmentation, 40, 40, 3)
+    still, same_labels = drawn(Augmentation((40, 40), **STILL), 40, 40, 3)
+    np.testing.assert_array_equal(labels, same_labels)
+    assert np.abs(image - still).mean() > 5
+    assert image.min() >= 0 and image.max() <= 255
+
+
+def test_graph_and_eager_agree():
+    augmentation = Augmentation((48, 64))
+    image, labels = coded_image(70, 90)
+    eager = augment(image, labels, augmentation, (1, 2))
+    graph = tf.function(lambda *pair: augment(*pair, augmentation, (1, 2)))
+    for one, other in zip(eager, graph(image, labels), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def first_batches(count: int, **changes):
+    split = coded_split([(40, 40)] * 5)
+    arguments = {"batch_size": 2, "seed": 7, **changes}
+    batches = training_batches(split, Augmentation((32, 32)), **arguments)
+    return [(x.numpy(), y.numpy()) for x, y in batches.take(count)]
+
+
+def test_same_seed_same_batches():
+    once, again, other = (first_batches(6, seed=seed) for seed in (7, 7, 8))
+    for (x, y), (x2, y2) in zip(once, again, strict=True):
+        np.testing.assert_array_equal(x, x2)
+        np.testing.assert_array_equal(y, y2)
+    assert any((x != x2).any() for (x, _), (x2, _) in zip(once, other, strict=True))
+
+
+def test_a_resumed_stream_goes_on_where_it_was():
+    whole, rest = first_batches(6), first_batches(3, start=3 * 2)
+    for (x, y), (x2, y2) in zip(whole[3:], rest, strict=True):
+        np.testing.assert_array_equal(x, x2)
+        np.testing.assert_array_equal(y, y2)
+
+
+def test_an_epoch_shows_every_image_once_in_an_order_of_its_own():
+    split = coded_split([(40, 40)] * 8)
+    still = Augmentation((32, 32), **STILL)
+    stream = training_batches(split, still, batch_size=8, seed=0).take(3)
+    orders = [tuple(x.numpy()[:, 0, 0, 2].astype(int)) for x, _ in stream]
+    assert all(sorted(order) == list(range(8)) for order in orders)
+    assert len(set(orders)) == 3
+
+
+def test_a_single_image_makes_a_stream():
+    split = coded_split([(40, 40)])
+    stream = training_batches(split, Augmentation((32, 32)), batch_size=3, seed=0)
+    x, y = next(iter(stream))
+    assert x.shape == (3, 32, 32, 3) and y.shape == (3, 32, 32)
+
+
+def test_evaluation_shows_whole_images_in_order():
+    split = coded_split([(40, 44), (33, 35), (40, 44)])
+    found = [(x.numpy(), y.numpy()) for x, y in evaluation_batches(split)]
+    assert len(found) == 3
+    for index, (x, y) in enumerate(found):
+        image, labels = split.read(index)
+        assert x.dtype == np.float32
+        np.testing.assert_array_equal(x[0], image)
+        np.testing.assert_array_equal(y[0], labels)
+
+
+def test_a_readers_error_comes_through_in_one_line():
+    def read(index):
+        raise UserError("b.png: damaged image")
+
+    split = Split(INFO, "val", ("b.png",), read)
+    with pytest.raises(UserError, match="^b.png: damaged image$"), reading_errors():
+        list(evaluation_batches(split))
+
+
+def test_a_defect_stays_a_defect():
+    def read(index):
+        raise RuntimeError("not the user's fault")
+
+    split = Split(INFO, "val", ("b.png",), read)
+    with pytest.raises(tf.errors.OpError, match="not the user"), reading_errors():
+        list(evaluation_batches(split))
