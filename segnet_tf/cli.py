@@ -9,16 +9,19 @@ from segnet_tf.errors import UserError
 __all__ = ["run"]
 
 
-def run(main: Callable[[], None]) -> None:
-    """Runs a command: exit 2 and one line for what the user can mend, 130 for ^C."""
+def run(main: Callable[[], None], command: str | None = None) -> None:
+    """Runs a command: exit 2 and one line for what the user can mend, 130 for ^C.
+
+    Args:
+        command: what to call it in messages, where the file's name would not do.
+    """
     # TensorFlow's start-up notices would bury the first lines a newcomer reads.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     try:
         main()
     except UserError as error:
-        command = os.path.basename(sys.argv[0])
-        print(f"{command}: error: {error}", file=sys.stderr)
+        name = command or os.path.basename(sys.argv[0])
+        print(f"{name}: error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("\ninterrupted; --resume goes on where there is a run", file=sys.stderr)

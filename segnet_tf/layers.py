@@ -97,6 +97,57 @@ def _window_index(phases: list[tf.Tensor]) -> tf.Tensor:
     return tf.where(is_bottom, bottom_right + tf.constant(2, tf.uint8), top_right)
 
 
+def _max_pool(x: tf.Tensor, mode: str) -> tuple[tf.Tensor, tf.Tensor]:
+    """Pooled values and positions for the modes made of plain arithmetic."""
+
+    # The gradient of pooling is unpooling. Said outright, because XLA's own gives a
+    # tie's share to another than the first maximum.
+    @tf.custom_gradient
+    def pool(x):
+        # XLA may keep a bfloat16 in float32 for one reader and round it for another;
+        # positions need one and the same value.
+        exact = tf.cast(x, tf.float32) if x.dtype == tf.bfloat16 else x
+        pooled = tf.nn.max_pool2d(exact, 2, 2, "SAME")
+        phases = _phases(exact)
+        if mode == "window":
+            positions = _window_index(phases)
+        else:
+            positions = tf.cast(_first_winner_masks(pooled, phases), x.dtype)
+
+        def gradient(pooled_gradient, _):
+            return _unpool(pooled_gradient, positions, mode, *_spatial_shape(x))
+
+        return (tf.cast(pooled, x.dtype), positions), gradient
+
+    return pool(x)
+
+
+def _unpool(values, positions, mode: str, height, width) -> tf.Tensor:
+    """Values at their positions, zero elsewhere: (B, height, width, C)."""
+    if mode == "argmax":
+        return _scatter(values, positions, height, width)
+    if mode == "window":
+        zero = tf.zeros_like(values)
+        corners = [tf.where(positions == k, values, zero) for k in range(4)]
+    else:
+        corners = [mask * values for mask in tf.split(positions, 4, axis=-1)]
+    doubled = tf.nn.depth_to_space(tf.concat(corners, axis=-1), 2)
+    if doubled.shape[1:3] == (height, width):
+        return doubled
+    return doubled[:, :height, :width]
+
+
+def _scatter(values, positions, height, width) -> tf.Tensor:
+    batch, channels = tf.shape(values)[0], values.shape[-1]
+    size = tf.cast(height * width * channels, tf.int64)
+    # One flat index over the whole batch is faster than (item, position) pairs.
+    first = tf.range(tf.cast(batch, tf.int64)) * size
+    flat = tf.reshape(positions + first[:, None, None, None], [-1, 1])
+    shape = tf.cast(batch, tf.int64)[None] * size
+    dense = tf.scatter_nd(flat, tf.reshape(values, [-1]), shape)
+    return tf.reshape(dense, [batch, height, width, channels])
+
+
 @keras.saving.register_keras_serializable("segnet_tf")
 class MaxPoolingWithArgmax2D(keras.layers.Layer):
     """2x2 max pooling, stride 2, "same", that also returns where each maximum was.
@@ -143,19 +194,7 @@ class MaxPoolingWithArgmax2D(keras.layers.Layer):
             return tf.nn.max_pool_with_argmax(
                 x, 2, 2, "SAME", output_dtype=tf.int64, include_batch_in_index=False
             )
-        # XLA may keep bfloat16 and float16 in float32 between two ops and round for
-        # one reader but not for the other; positions need one and the same value.
-        exact = tf.cast(x, tf.float32) if x.dtype == tf.bfloat16 else x
-        pooled = tf.nn.max_pool2d(exact, 2, 2, "SAME")
-        # max_pool2d gives a tie's whole gradient to the first maximum; reduce_max
-        # over the phases would share it out.
-        phases = _phases(tf.stop_gradient(exact))
-        if self.mode == "window":
-            positions = _window_index(phases)
-        else:
-            maximum = tf.stop_gradient(pooled)
-            positions = tf.cast(_first_winner_masks(maximum, phases), x.dtype)
-        return tf.cast(pooled, x.dtype), positions
+        return _max_pool(x, self.mode)
 
     def compute_output_spec(self, x):
         _check_rank("x", x.shape)
@@ -211,28 +250,7 @@ class MaxUnpooling2D(keras.layers.Layer):
             height, width = (2 * size for size in _spatial_shape(values))
         else:
             height, width = _spatial_shape(like)
-        if self.mode == "argmax":
-            return self._scatter(values, positions, height, width)
-        if self.mode == "window":
-            zero = tf.zeros_like(values)
-            corners = [tf.where(positions == k, values, zero) for k in range(4)]
-        else:
-            masks = tf.split(positions, 4, axis=-1)
-            corners = [mask * values for mask in masks]
-        doubled = tf.nn.depth_to_space(tf.concat(corners, axis=-1), 2)
-        if doubled.shape[1:3] == (height, width):
-            return doubled
-        return doubled[:, :height, :width]
-
-    def _scatter(self, values, positions, height, width):
-        batch, channels = tf.shape(values)[0], values.shape[-1]
-        size = tf.cast(height * width * channels, tf.int64)
-        # One flat index over the whole batch is faster than (item, position) pairs.
-        first = tf.range(tf.cast(batch, tf.int64)) * size
-        flat = tf.reshape(positions + first[:, None, None, None], [-1, 1])
-        shape = tf.cast(batch, tf.int64)[None] * size
-        dense = tf.scatter_nd(flat, tf.reshape(values, [-1]), shape)
-        return tf.reshape(dense, [batch, height, width, channels])
+        return _unpool(values, positions, self.mode, height, width)
 
     def compute_output_spec(self, values, positions, like=None):
         self._check(values, positions, like)

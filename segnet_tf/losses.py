@@ -1,10 +1,9 @@
-"""Cross-entropy over the pixels that have a label, and class weights for it."""
+"""Cross-entropy over the pixels that have a label."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-__all__ = ["PixelCrossEntropy", "median_frequency_weights"]
+__all__ = ["PixelCrossEntropy"]
 
 
 @keras.saving.register_keras_serializable("segnet_tf")
@@ -56,29 +55,3 @@ class PixelCrossEntropy(keras.losses.Loss):
             "ignore_label": self.ignore_label,
             "name": self.name,
         }
-
-
-def median_frequency_weights(
-    pixels_per_image: np.ndarray, image_pixels: np.ndarray | int
-) -> np.ndarray:
-    """Median-frequency class weights (SegNet section 3.1, after Eigen and Fergus).
-
-    A class's frequency is its pixels over all pixels of the images it appears in;
-    its weight is the median frequency over its own.
-
-    Args:
-        pixels_per_image: int (images, classes), pixels of each class in each image.
-        image_pixels: pixels of each image, void included: (images,) or one number.
-
-    Returns:
-        float64 (classes,); a class that never appears gets 0.
-    """
-    pixels_per_image = np.asarray(pixels_per_image, np.float64)
-    image_pixels = np.broadcast_to(image_pixels, len(pixels_per_image))
-    present = pixels_per_image > 0
-    seen = (present * image_pixels[:, None]).sum(axis=0)
-    frequency = pixels_per_image.sum(axis=0) / np.maximum(seen, 1)
-    found = frequency > 0
-    weights = np.zeros_like(frequency)
-    weights[found] = np.median(frequency[found]) / frequency[found]
-    return weights

@@ -46,7 +46,8 @@ def load_model(path: str | os.PathLike):
         An uncompiled keras.Model.
 
     Raises:
-        UserError: where the file is missing or no `.keras` file.
+        UserError: where the file is missing, damaged, no `.keras` file, or holds
+            layers that are not known here.
     """
     path = _checked(path)
     import keras
@@ -54,7 +55,11 @@ def load_model(path: str | os.PathLike):
     # Importing registers the layers that the file names.
     import segnet_tf.models  # noqa: F401
 
-    return keras.models.load_model(path, compile=False)
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(f"{path}: no model that can be loaded ({reason})") from error
 
 
 def read_labels(path: str | os.PathLike) -> DatasetInfo | None:

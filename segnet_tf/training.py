@@ -11,10 +11,11 @@ import keras
 import numpy as np
 
 from segnet_tf import datasets
+from segnet_tf.class_weights import median_frequency_weights
 from segnet_tf.datasets.split import Split, class_pixel_counts
 from segnet_tf.errors import UserError
 from segnet_tf.evaluation import evaluate, score_table, write_metrics
-from segnet_tf.losses import PixelCrossEntropy, median_frequency_weights
+from segnet_tf.losses import PixelCrossEntropy
 from segnet_tf.metrics import MeanIoU
 from segnet_tf.models import MODELS
 from segnet_tf.pipeline import (

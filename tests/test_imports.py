@@ -12,7 +12,8 @@ import segnet_tf
 PACKAGE = Path(segnet_tf.__file__).parent
 FLOORS = [
     {"errors", "files", "images", "cli"},
-    {"layers", "losses", "metrics", "datasets", "visualize"},
+    {"layers", "losses", "metrics", "boundary", "class_weights"},
+    {"datasets", "visualize"},
     {"models", "pipeline", "saving"},
     {"evaluation", "inference", "runs"},
     {"training"},

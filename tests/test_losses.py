@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 
+from segnet_tf.class_weights import median_frequency_weights
 from segnet_tf.datasets import camvid
 from segnet_tf.datasets.split import class_pixel_counts
-from segnet_tf.losses import PixelCrossEntropy, median_frequency_weights
+from segnet_tf.losses import PixelCrossEntropy
 
 CAMVID_WEIGHTS = (
     0.279, 0.202, 4.787, 0.149, 1.000, 0.422, 3.847, 1.974, 0.789, 6.375, 8.859,

@@ -2,13 +2,19 @@
 
 import os
 
-from segnet_tf.datasets import camvid
+from segnet_tf.datasets import camvid, folder, sun_rgbd, synthetic, tfds_sets
 from segnet_tf.datasets.split import IGNORE_LABEL, DatasetInfo, Split
 from segnet_tf.errors import UserError
 
 __all__ = ["DATASETS", "IGNORE_LABEL", "DatasetInfo", "Split", "load"]
 
-DATASETS = {"camvid": camvid.load}
+DATASETS = {
+    "synthetic": synthetic.load,
+    "camvid": camvid.load,
+    "folder": folder.load,
+    "sun_rgbd": sun_rgbd.load,
+    **tfds_sets.LOADERS,
+}
 
 
 def load(name: str, split: str, data_dir: str | os.PathLike | None = None) -> Split:

@@ -64,7 +64,7 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
         split: "train", "val" or "test", or the path of a text file that lists frame
             names (one a line, with or without folders), found in any split.
         data_dir: the folder that holds train/, trainannot/ and so on; by default
-            the environment variable SEGNET_TF_CAMVID.
+            the environment variable SEGNET_TF_CAMVID, else a verified download.
 
     Raises:
         UserError: where the folder, the split or a frame is missing.
@@ -96,13 +96,11 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
 
 
 def _folder(data_dir: str | os.PathLike | None) -> Path:
-    if data_dir is None:
-        data_dir = os.environ.get(DATA_DIR_VARIABLE)
+    data_dir = data_dir or os.environ.get(DATA_DIR_VARIABLE)
     if not data_dir:
-        raise UserError(
-            "camvid: no folder given: use --data-dir DIR or set "
-            f"{DATA_DIR_VARIABLE} to the folder that holds train/ and trainannot/"
-        )
+        from segnet_tf.datasets.camvid.download import download
+
+        return download()
     folder = Path(data_dir)
     if not any((folder / split).is_dir() for split in SPLITS):
         raise UserError(

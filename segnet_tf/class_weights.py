@@ -1,0 +1,31 @@
+"""How much each class counts in the loss, from how often it appears."""
+
+import numpy as np
+
+__all__ = ["median_frequency_weights"]
+
+
+def median_frequency_weights(
+    pixels_per_image: np.ndarray, image_pixels: np.ndarray | int
+) -> np.ndarray:
+    """Median-frequency class weights (SegNet section 3.1, after Eigen and Fergus).
+
+    A class's frequency is its pixels over all pixels of the images it appears in;
+    its weight is the median frequency over its own.
+
+    Args:
+        pixels_per_image: int (images, classes), pixels of each class in each image.
+        image_pixels: pixels of each image, void included: (images,) or one number.
+
+    Returns:
+        float64 (classes,); a class that never appears gets 0.
+    """
+    pixels_per_image = np.asarray(pixels_per_image, np.float64)
+    image_pixels = np.broadcast_to(image_pixels, len(pixels_per_image))
+    present = pixels_per_image > 0
+    seen = (present * image_pixels[:, None]).sum(axis=0)
+    frequency = pixels_per_image.sum(axis=0) / np.maximum(seen, 1)
+    found = frequency > 0
+    weights = np.zeros_like(frequency)
+    weights[found] = np.median(frequency[found]) / frequency[found]
+    return weights

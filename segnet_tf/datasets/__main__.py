@@ -1,0 +1,67 @@
+"""Checks a data set: counts, sizes, classes, faulty files, and a sheet of samples.
+
+python -m segnet_tf.datasets camvid --data-dir CamVid
+python -m segnet_tf.datasets folder --data-dir leaves --sheet leaves.png
+
+Exits with 1 where a file cannot be used.
+"""
+
+import argparse
+import sys
+
+from segnet_tf import cli, datasets
+from segnet_tf.datasets.check import examine, report, sample_sheet, suspicions
+from segnet_tf.errors import UserError
+from segnet_tf.files import replacing
+
+SPLITS = ("train", "val", "test")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m segnet_tf.datasets",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", metavar="NAME", help=", ".join(datasets.DATASETS))
+    parser.add_argument("--data-dir", help="folder of the data set")
+    parser.add_argument("--sheet", help="picture to write [<NAME>-samples.png]")
+    arguments = parser.parse_args()
+    splits = load_splits(arguments.name, arguments.data_dir)
+    found = [examine(split) for split in splits]
+    unreadable = [line for findings in found for line in findings.unreadable]
+    show("cannot be used", unreadable)
+    readable = [findings for findings in found if len(findings.indices)]
+    if readable:
+        print(*report(readable), sep="\n")
+        show("suspicious", suspicions(readable))
+        sheet = arguments.sheet or f"{arguments.name}-samples.png"
+        with replacing(sheet) as temporary:
+            sample_sheet(readable[0]).save(temporary)
+        name = readable[0].split.name
+        print(f"\n{sheet}: samples of {name}, void left untinted; look at them")
+    if unreadable:
+        sys.exit(1)
+
+
+def load_splits(name: str, data_dir: str | None) -> list[datasets.Split]:
+    """The splits that can be loaded; why the others cannot is printed."""
+    splits, errors = [], []
+    for split in SPLITS:
+        try:
+            splits.append(datasets.load(name, split, data_dir))
+        except UserError as error:
+            errors.append(str(error))
+    if not splits:
+        raise UserError(errors[0])
+    show("not loaded", errors)
+    return splits
+
+
+def show(heading: str, lines: list[str]) -> None:
+    if lines:
+        print(f"\n{heading}:", *lines, sep="\n  ")
+
+
+if __name__ == "__main__":
+    cli.run(main, "segnet_tf.datasets")

