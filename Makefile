@@ -13,7 +13,12 @@ BIN := .venv/bin
 	touch $@
 
 demo: .venv/installed
-	$(BIN)/python demo.py
+	rm -rf runs/demo
+	$(BIN)/python train.py --crop 128x176 --scale 0.7-1.2 --learning-rate 6e-3 \
+	    --epochs 6 --output runs/demo
+	$(BIN)/python -m segnet_tf.datasets.synthetic predictions
+	$(BIN)/python predict.py predictions/street_3_000.png --model runs/demo
+	@echo "the picture: predictions/street_3_000_overlay.png"
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from dataclasses import fields
 
 import segnet_tf
 from segnet_tf import cli
+from segnet_tf.config import TrainConfig
 
 
 def size(text: str) -> tuple[int, int]:
@@ -23,8 +24,6 @@ def interval(text: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    from segnet_tf.training import TrainConfig, train
-
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -46,7 +45,11 @@ def main() -> None:
         )
     arguments = vars(parser.parse_args())
     output, resume = arguments.pop("output"), arguments.pop("resume")
-    train(TrainConfig(**arguments), output, resume)
+    config = TrainConfig(**arguments)
+
+    from segnet_tf.training import train
+
+    train(config, output, resume)
 
 
 if __name__ == "__main__":

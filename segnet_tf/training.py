@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict
 from inspect import signature
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from segnet_tf import datasets
 from segnet_tf.class_weights import median_frequency_weights
+from segnet_tf.config import TrainConfig
 from segnet_tf.datasets.split import Split, class_pixel_counts
 from segnet_tf.errors import UserError
 from segnet_tf.evaluation import evaluate, score_table, write_metrics
@@ -27,69 +28,7 @@ from segnet_tf.pipeline import (
 from segnet_tf.runs import Run
 from segnet_tf.saving import load_model, save_model
 
-__all__ = ["TrainConfig", "train"]
-
-CLASS_WEIGHTS = ("none", "median", "sqrt")
-KEEP = ("best", "last")
-ENCODER_WEIGHTS = ("auto", "imagenet", "none")
-
-
-def _option(default, text: str, choices: tuple | None = None):
-    return field(default=default, metadata={"help": text, "choices": choices})
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Everything that decides a run. `train.py` makes its flags from these fields."""
-
-    dataset: str = _option("synthetic", "data set", tuple(datasets.DATASETS))
-    data_dir: str | None = _option(None, "folder of the data set")
-    train_split: str = _option("train", "split, or text file of frame names")
-    val_split: str = _option("val", "split, or text file of frame names")
-    model: str = _option("segnet_lite", "network", tuple(MODELS))
-    pooling_mode: str = _option(
-        "argmax", "how pooling positions are held", ("argmax", "window", "mask")
-    )
-    encoder_weights: str = _option(
-        "auto", "auto: imagenet where it comes with the network", ENCODER_WEIGHTS
-    )
-    epochs: int = _option(30, "passes over the training split")
-    batch_size: int = _option(8, "crops a step")
-    crop: tuple[int, int] = _option((192, 256), "crop the network sees, as HxW")
-    scale: tuple[float, float] = _option((0.5, 1.3), "range of zoom, as LOW-HIGH")
-    light: float = _option(0.3, "largest change of brightness, contrast, saturation")
-    learning_rate: float = _option(2e-3, "peak rate of AdamW; cosine decay to zero")
-    warmup_steps: int = _option(200, "steps of linear warm-up, a tenth of all at most")
-    weight_decay: float = _option(1e-4, "AdamW's, on kernels only")
-    class_weights: str = _option(
-        "sqrt", "loss weights: median frequency, or its square root", CLASS_WEIGHTS
-    )
-    validate_every: int = _option(1, "epochs between validations")
-    keep: str = _option("best", "weights to keep, by validation mIoU", KEEP)
-    seed: int = _option(0, "of initial weights, order and augmentation")
-
-    def __post_init__(self):
-        for name, choices in _choices().items():
-            value = getattr(self, name)
-            if value is not None and value not in choices:
-                raise UserError(f"{name}: {value!r} is not one of {', '.join(choices)}")
-        for name in ("epochs", "batch_size", "validate_every", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"{name}: {getattr(self, name)}, must be positive")
-        if min(self.crop) < 32:
-            raise UserError(f"crop: {self.crop}, must be at least 32x32")
-        if not 0 < self.scale[0] <= self.scale[1]:
-            raise UserError(f"scale: {self.scale}, must be 0 < LOW <= HIGH")
-        if not 0 <= self.light < 1:
-            raise UserError(f"light: {self.light}, must be in [0, 1)")
-
-
-def _choices() -> dict[str, tuple]:
-    return {
-        option.name: option.metadata["choices"]
-        for option in fields(TrainConfig)
-        if option.metadata["choices"]
-    }
+__all__ = ["build", "train"]
 
 
 def train(config: TrainConfig, output: str | None = None, resume: bool = False) -> Path:
@@ -109,6 +48,7 @@ def train(config: TrainConfig, output: str | None = None, resume: bool = False) 
         UserError: for data that is missing, an output folder that is taken, or
             nothing to resume.
     """
+    _check_network(config)
     keras.utils.set_random_seed(config.seed)
     train_split = datasets.load(config.dataset, config.train_split, config.data_dir)
     val_split = datasets.load(config.dataset, config.val_split, config.data_dir)
@@ -156,17 +96,24 @@ def _fit(config, run, train_split, val_split, steps) -> None:
         )
 
 
+def _check_network(config: TrainConfig) -> None:
+    if config.model not in MODELS:
+        raise UserError(f"model: no {config.model!r}: there is {', '.join(MODELS)}")
+    if config.encoder_weights == "imagenet" and not _has_imagenet(config.model):
+        raise UserError(f"encoder_weights: none come with {config.model}")
+
+
+def _has_imagenet(model: str) -> bool:
+    # A builder that can start from ImageNet says so by taking the argument.
+    return "encoder_weights" in signature(MODELS[model]).parameters
+
+
 def build(config: TrainConfig, num_classes: int) -> keras.Model:
     """The configured network with fresh (or pretrained encoder) weights."""
-    builder = MODELS[config.model]
     options = {"pooling_mode": config.pooling_mode}
-    # A builder that can start from ImageNet says so by taking the argument.
-    has_weights = "encoder_weights" in signature(builder).parameters
-    if config.encoder_weights == "imagenet" and not has_weights:
-        raise UserError(f"encoder_weights: none come with {config.model}")
-    if has_weights and config.encoder_weights != "none":
+    if config.encoder_weights != "none" and _has_imagenet(config.model):
         options["encoder_weights"] = "imagenet"
-    return builder(num_classes, **options)
+    return MODELS[config.model](num_classes, **options)
 
 
 def _optimizer(config: TrainConfig, steps: int) -> keras.optimizers.Optimizer:

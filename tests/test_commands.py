@@ -91,6 +91,7 @@ def test_predict_takes_the_newest_run(run_folder, run_command, tmp_path):
 MISTAKES = {
     "no such data set folder": ("train.py", "--dataset=camvid", "--data-dir=nowhere"),
     "crop": ("train.py", "--crop=8x8"),
+    "there is segnet,": ("train.py", "--model=unet"),
     "encoder_weights": ("train.py", "--model=segnet", "--encoder-weights=imagenet"),
     "nothing to resume": ("train.py", "--resume"),
     "no such file": ("predict.py", "missing.png"),

@@ -15,7 +15,7 @@ FLOORS = [
     {"layers", "losses", "metrics", "boundary", "class_weights"},
     {"datasets", "visualize"},
     {"models", "pipeline", "saving"},
-    {"evaluation", "inference", "runs"},
+    {"config", "evaluation", "inference", "runs"},
     {"training"},
 ]
 """A module imports its own floor or one below; the tree in README.md, as a table."""
@@ -62,7 +62,7 @@ def test_imports_point_down(path):
         ("import segnet_tf", "numpy tensorflow keras matplotlib"),
         (
             "import segnet_tf.images, segnet_tf.visualize, segnet_tf.saving, "
-            "segnet_tf.inference, segnet_tf.datasets",
+            "segnet_tf.inference, segnet_tf.datasets, segnet_tf.config",
             "tensorflow keras tensorflow_datasets matplotlib",
         ),
     ],

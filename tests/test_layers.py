@@ -582,8 +582,10 @@ import numpy as np
 import segnet_tf.layers
 import keras
 for path in sys.argv[2:]:
-    x = np.load(sys.argv[1])
-    np.save(path + ".npy", keras.models.load_model(path)(x))
+    model = keras.models.load_model(path)
+    np.save(path + ".npy", model(np.load(sys.argv[1])))
+    # The output alone would not tell: it is the same in all modes.
+    print(*(layer.mode for layer in model.layers if hasattr(layer, "mode")))
 """
 
 
@@ -600,12 +602,15 @@ def test_saved_models_load_in_a_new_process(tmp_path):
             expected[path] = model(x)
     root = str(Path(segnet_tf.layers.__file__).parents[1])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    subprocess.run(
+    child = subprocess.run(
         [sys.executable, "-c", RELOAD, str(tmp_path / "x.npy"), *expected],
         env={**os.environ, "PYTHONPATH": path},
         cwd=tmp_path,
         check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
+    assert child.stdout.split() == [mode for mode in MODES for _ in range(4)]
     for path, y in expected.items():
         assert_allclose(np.load(path + ".npy"), y, rtol=1e-6, atol=1e-6, err_msg=path)
 

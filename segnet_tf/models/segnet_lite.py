@@ -1,15 +1,12 @@
 """SegNetLite: a small SegNet for phones and CPUs, pooling positions at every level.
 
 The encoder is EfficientNet-Lite0 (Tan and Le, arXiv:1905.11946; the Lite variants
-drop squeeze-excite and use ReLU6) up to stride 16, each of its strides joined by a
-max-pooling with positions: where a block halves the size by a stride, the narrow
-features before it are pooled as well, projected, and added to what the block makes of
-them. So the block computes what ImageNet taught it, at the price it has there, and the
-decoder gets the positions of maxima of features that carry on to the output.
-
-The decoder is SegNet's: unpool to those positions, add the encoder's own features of
-that size (the paper's "EncoderAddition", table 1), and make the map dense with
-trainable filters, depthwise-separable ones here.
+drop squeeze-excite and use ReLU6) up to stride 16, with one change: where the original
+halves the size by a stride, the convolution here keeps stride 1 and a max-pooling
+with positions follows. Pooling stands after each block's projection, where the
+features are narrow, so positions stay cheap. The decoder is SegNet's: unpool to those
+positions, then make the sparse map dense with trainable filters, depthwise-separable
+ones here.
 """
 
 from pathlib import Path
@@ -23,20 +20,17 @@ from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
 __all__ = ["ENCODER_STAGES", "SegNetLite"]
 
 ENCODER_STAGES = (
-    ((1, 3, 16),),
-    ((6, 3, 24), (6, 3, 24)),
-    ((6, 5, 40), (6, 5, 40)),
-    ((6, 3, 80), (6, 3, 80), (6, 3, 80), (6, 5, 112), (6, 5, 112), (6, 5, 112)),
+    ((1, 3, 16), (6, 3, 24)),
+    ((6, 3, 24), (6, 5, 40)),
+    ((6, 5, 40), (6, 3, 80)),
+    ((6, 3, 80), (6, 3, 80), (6, 5, 112), (6, 5, 112), (6, 5, 112)),
 )
-"""EfficientNet-Lite0's first eleven blocks, a tuple a size from 1/2 to 1/16:
-(expansion, kernel size, filters) of each inverted-residual block. The first block of
-every tuple but the first one halves the size."""
+"""EfficientNet-Lite0's first eleven blocks, split where it halves the size:
+(expansion, kernel size, filters) of each inverted-residual block."""
 
-DETAIL_FILTERS = 16
 STEM_FILTERS = 32
-CONTEXT_DILATIONS = (2, 4, 8)
-DECODER_FILTERS = (16, 32, 64, 96)
-"""Width between a level's two separable convolutions, from full size to 1/8."""
+CONTEXT_DILATIONS = (2, 4)
+HEAD_FILTERS = 16
 
 IMAGENET_WEIGHTS = Path(__file__).with_name("efficientnet_lite0.npz")
 """Written by tools/convert_efficientnet_lite0.py; Apache-2.0, ML Illustrated."""
@@ -81,40 +75,39 @@ def SegNetLite(
         return max(8, round(filters * width / 8) * 8)
 
     inputs = keras.Input((None, None, input_channels), name="image")
-    image = layers.Rescaling(1 / 128, -127 / 128, name="scale")(inputs)
-    x = _conv_bn_relu(image, scaled(DETAIL_FILTERS), "detail", kernel_size=3)
+    x = layers.Rescaling(1 / 128, -127 / 128, name="scale")(inputs)
+    x = _conv_bn(x, scaled(STEM_FILTERS), "stem", kernel_size=3)
+    x = layers.ReLU(6.0, name="stem_relu")(x)
+
     poolings, block = [], 0
     for level, stage in enumerate(ENCODER_STAGES, start=1):
-        before = x
         pool = MaxPoolingWithArgmax2D(pooling_mode, name=f"pool{level}")
-        pooled, positions = pool(before)
+        before = x
+        x, positions = pool(before)
         poolings.append((before, positions))
-        if level == 1:
-            x = _conv_bn(image, scaled(STEM_FILTERS), "stem", kernel_size=3, strides=2)
-            x = _add_projected(x, pooled, "stem")
-            x = layers.ReLU(6.0, name="stem_relu")(x)
         for expansion, kernel_size, filters in stage:
-            strides = 2 if level > 1 and x is before else 1
-            block_name, block = f"block{block}", block + 1
             x = _inverted_residual(
-                x, expansion, kernel_size, scaled(filters), strides, block_name
+                x, expansion, kernel_size, scaled(filters), f"block{block}"
             )
-            if strides == 2:
-                x = _add_projected(x, pooled, block_name)
+            block += 1
 
     for dilation in CONTEXT_DILATIONS:
-        y = _separable(x, x.shape[-1], f"context{dilation}", dilation)
+        filters = x.shape[-1]
+        y = _depthwise_separable(x, filters, f"context{dilation}", dilation=dilation)
         x = layers.Add(name=f"context{dilation}_add")([x, y])
 
-    x = _conv_bn_relu(x, poolings[-1][0].shape[-1], "reduce")
     for level in range(len(ENCODER_STAGES), 0, -1):
         before, positions = poolings[level - 1]
+        filters = before.shape[-1]
+        if level == len(ENCODER_STAGES):
+            x = _conv_bn(x, filters, "reduce")
+            x = layers.ReLU(6.0, name="reduce_relu")(x)
         unpool = MaxUnpooling2D(pooling_mode, name=f"upsample{level}")
         x = unpool(x, positions, like=before)
-        x = layers.Add(name=f"decode{level}_add")([x, before])
-        x = _separable(x, scaled(DECODER_FILTERS[level - 1]), f"decode{level}_1")
-        if level > 1:
-            x = _separable(x, poolings[level - 2][0].shape[-1], f"decode{level}_2")
+        narrower = (
+            poolings[level - 2][0].shape[-1] if level > 1 else scaled(HEAD_FILTERS)
+        )
+        x = _depthwise_separable(x, narrower, f"decode{level}")
 
     logits = layers.Conv2D(
         num_classes,
@@ -150,11 +143,10 @@ def _batch_norm(x, name: str):
     )(x)
 
 
-def _conv_bn(x, filters: int, name: str, kernel_size: int = 1, strides: int = 1):
+def _conv_bn(x, filters: int, name: str, kernel_size: int = 1):
     x = layers.Conv2D(
         filters,
         kernel_size,
-        strides,
         padding="same",
         use_bias=False,
         kernel_initializer="he_normal",
@@ -163,51 +155,9 @@ def _conv_bn(x, filters: int, name: str, kernel_size: int = 1, strides: int = 1)
     return _batch_norm(x, name)
 
 
-def _conv_bn_relu(x, filters: int, name: str, kernel_size: int = 1):
-    x = _conv_bn(x, filters, name, kernel_size)
-    return layers.ReLU(6.0, name=f"{name}_relu")(x)
-
-
-def _add_projected(x, pooled, name: str):
-    """Adds the pooled features to what a block with a stride made of them."""
-    # The scale starts at zero: ImageNet's function is the start, whole.
-    y = layers.Conv2D(
-        x.shape[-1],
-        1,
-        use_bias=False,
-        kernel_initializer="he_normal",
-        name=f"{name}_pooled",
-    )(pooled)
-    y = layers.BatchNormalization(
-        momentum=BN_MOMENTUM,
-        epsilon=BN_EPSILON,
-        gamma_initializer="zeros",
-        name=f"{name}_pooled_bn",
-    )(y)
-    return layers.Add(name=f"{name}_pooled_add")([x, y])
-
-
-def _inverted_residual(x, expansion, kernel_size, filters, strides, name: str):
-    """MobileNetV2's block: widen, filter each channel, project; add where it fits."""
-    shortcut = x
-    if expansion > 1:
-        x = _conv_bn_relu(x, expansion * x.shape[-1], f"{name}_expand")
-    x = _depthwise_bn_relu(x, kernel_size, f"{name}_depthwise", strides=strides)
-    x = _conv_bn(x, filters, f"{name}_project")
-    if strides == 1 and filters == shortcut.shape[-1]:
-        x = layers.Add(name=f"{name}_add")([shortcut, x])
-    return x
-
-
-def _separable(x, filters: int, name: str, dilation: int = 1):
-    x = _depthwise_bn_relu(x, 3, f"{name}_depthwise", dilation=dilation)
-    return _conv_bn_relu(x, filters, f"{name}_project")
-
-
-def _depthwise_bn_relu(x, kernel_size, name: str, strides: int = 1, dilation: int = 1):
+def _depthwise_bn_relu(x, kernel_size: int, name: str, dilation: int = 1):
     x = layers.DepthwiseConv2D(
         kernel_size,
-        strides,
         padding="same",
         dilation_rate=dilation,
         use_bias=False,
@@ -215,4 +165,23 @@ def _depthwise_bn_relu(x, kernel_size, name: str, strides: int = 1, dilation: in
         name=name,
     )(x)
     x = _batch_norm(x, name)
+    return layers.ReLU(6.0, name=f"{name}_relu")(x)
+
+
+def _inverted_residual(x, expansion: int, kernel_size: int, filters: int, name: str):
+    """MobileNetV2's block: widen, filter each channel, project; add where it fits."""
+    shortcut = x
+    if expansion > 1:
+        x = _conv_bn(x, expansion * x.shape[-1], f"{name}_expand")
+        x = layers.ReLU(6.0, name=f"{name}_expand_relu")(x)
+    x = _depthwise_bn_relu(x, kernel_size, f"{name}_depthwise")
+    x = _conv_bn(x, filters, f"{name}_project")
+    if filters == shortcut.shape[-1]:
+        x = layers.Add(name=f"{name}_add")([shortcut, x])
+    return x
+
+
+def _depthwise_separable(x, filters: int, name: str, dilation: int = 1):
+    x = _depthwise_bn_relu(x, 3, f"{name}_depthwise", dilation)
+    x = _conv_bn(x, filters, f"{name}_project")
     return layers.ReLU(6.0, name=f"{name}_relu")(x)
