@@ -15,8 +15,9 @@ def run(main: Callable[[], None], command: str | None = None) -> None:
     Args:
         command: what to call it in messages, where the file's name would not do.
     """
-    # TensorFlow's start-up notices would bury the first lines a newcomer reads.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # TensorFlow's start-up notices, an "error" about an absent GPU among them, would
+    # bury the first lines a newcomer reads. What matters comes as an exception.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         main()
     except UserError as error:

@@ -30,7 +30,7 @@ def save_model(model, path: str | os.PathLike, info: DatasetInfo) -> None:
     """
     import keras
 
-    bare = keras.Model(model.inputs, model.outputs, name=model.name)
+    bare = keras.Model(model.input, model.output, name=model.name)
     with replacing(path) as temporary:
         bare.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:

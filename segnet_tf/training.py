@@ -87,6 +87,7 @@ def _fit(config, run, train_split, val_split, steps) -> None:
             steps_per_epoch=steps,
             validation_data=evaluation_batches(val_split),
             validation_freq=_validated_epochs(config),
+            shuffle=False,  # the stream has an order of its own
             callbacks=[
                 Estimate(config, run.epoch, steps, val_split),
                 Keeper(run, config, train_split.info),
