@@ -172,6 +172,7 @@ class MaxPoolingWithArgmax2D(keras.layers.Layer):
     Raises:
         ValueError: for an unknown mode or an input that is not (B, H, W, C).
 
+    >>> import numpy as np
     >>> x = np.array([[1, 5], [5, 2]], "float32").reshape(1, 2, 2, 1)
     >>> pooled, positions = MaxPoolingWithArgmax2D()(x)
     >>> int(pooled[0, 0, 0, 0]), int(positions[0, 0, 0, 0])
@@ -232,6 +233,7 @@ class MaxUnpooling2D(keras.layers.Layer):
         ValueError: for an unknown mode, or where values and positions do not belong
             together.
 
+    >>> import numpy as np
     >>> x = np.array([[1, 5], [5, 2]], "float32").reshape(1, 2, 2, 1)
     >>> _, positions = MaxPoolingWithArgmax2D()(x)
     >>> MaxUnpooling2D()(np.full((1, 1, 1, 1), 7.0), positions, like=x)[0, :, :, 0]

@@ -14,9 +14,9 @@ FLOORS = [
     {"errors", "files", "images", "cli"},
     {"layers", "losses", "metrics", "boundary", "class_weights"},
     {"datasets", "visualize"},
-    {"models", "pipeline", "saving"},
+    {"models", "pipeline", "saving", "tflite_file", "lowering"},
     {"config", "evaluation", "inference", "runs"},
-    {"training"},
+    {"training", "export", "parity"},
 ]
 """A module imports its own floor or one below; the tree in README.md, as a table."""
 

@@ -1,0 +1,343 @@
+"""From a Keras model to what other programs run: TFLite, SavedModel, ONNX.
+
+Everything that leaves here takes RGB images of 0 to 255 and carries its class names.
+Sources for the choices: LiteRT's converter takes a Keras 3 model through a SavedModel
+(from its concrete functions it leaves variables behind), and a static batch of 1
+(with a free one, dilated convolutions become SPACE_TO_BATCH).
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from segnet_tf.datasets.split import DatasetInfo
+from segnet_tf.errors import UserError
+from segnet_tf.files import replacing, write_json
+from segnet_tf.images import IMAGE_SUFFIXES, read_image
+from segnet_tf.lowering import (
+    in_float32,
+    lowered,
+    one_image,
+    size_multiple,
+    sum_limits,
+)
+from segnet_tf.models import with_pooling_mode
+from segnet_tf.saving import LABELS_ENTRY
+from segnet_tf.tflite_file import Facts, append_facts
+
+__all__ = [
+    "INPUTS",
+    "QUANTIZE",
+    "calibration_images",
+    "export_onnx",
+    "export_savedmodel",
+    "export_tflite",
+]
+
+QUANTIZE = ("none", "float16", "dynamic", "int8")
+INPUTS = ("uint8", "float32")
+
+CALIBRATION_IMAGES = 100
+"""The least that int8 ranges are taken from."""
+
+
+def export_tflite(
+    model: keras.Model,
+    path: str | os.PathLike,
+    info: DatasetInfo,
+    size: tuple[int, int],
+    quantize: str = "none",
+    output: str = "logits",
+    input_dtype: str = "uint8",
+    calibration: Sequence[np.ndarray] = (),
+) -> Facts:
+    """Writes a `.tflite` file of builtin operators only.
+
+    Args:
+        model: logits (B, H, W, classes) from float32 (B, H, W, 3) in [0, 255].
+        path: replaced in one step.
+        info: the classes the model predicts.
+        size: height and width of the input tensor.
+        quantize: "none" is float32; "float16" halves the file; "dynamic" has 8-bit
+            weights; "int8" computes in 8 bits.
+        output: "logits" or "probabilities", float32 (1, H, W, classes), or "labels",
+            uint8 (1, H, W).
+        input_dtype: "uint8" or "float32", 0 to 255 either way.
+        calibration: images, uint8 (height, width, 3), for int8.
+
+    Returns:
+        What the file says about itself.
+
+    Raises:
+        UserError: for a model, size or calibration that cannot be exported.
+    """
+    _check(model, info, size)
+    settings = _settings(quantize, input_dtype, calibration)
+    levels = size_multiple(model)
+    fits = size[0] % levels == 0 and size[1] % levels == 0
+    facts = Facts(info, output, size, levels if fits else None)
+    if quantize == "int8":
+        limits = sum_limits(model, (image.astype(np.float32) for image in calibration))
+        twin = lowered(model, *size, integer=True, limits=limits)
+    else:
+        twin = lowered(model, *size)
+    # An integer file has its integer input from the converter.
+    dtype = "float32" if quantize == "int8" else input_dtype
+    image = tf.TensorSpec((1, *size, model.input_shape[-1]), dtype, name="image")
+
+    @tf.function(input_signature=[image])
+    def serve(image):
+        logits = twin(tf.cast(image, tf.float32), training=False)
+        return {output: _head(logits, output)}
+
+    flat = _converted(serve, twin, settings)
+    if dtype == "uint8":
+        flat = _dequantizing_image(flat)
+    with replacing(path) as temporary:
+        temporary.write_bytes(flat)
+        append_facts(temporary, facts)
+    write_json(Path(path).with_name(LABELS_ENTRY), asdict(info))
+    return facts
+
+
+def calibration_images(
+    folder: str | os.PathLike, size: tuple[int, int]
+) -> list[np.ndarray]:
+    """Up to `CALIBRATION_IMAGES` images of a folder, spread over it, at one size.
+
+    Returns:
+        uint8 (height, width, 3) each, resized.
+
+    Raises:
+        UserError: where the folder holds no image.
+    """
+    found = sorted(
+        path
+        for path in Path(folder).glob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+    )
+    if not found:
+        raise UserError(f"{folder}: no images there to calibrate with")
+    count = min(len(found), CALIBRATION_IMAGES)
+    spread = [found[i * len(found) // count] for i in range(count)]
+    resized = (
+        Image.fromarray(read_image(path)).resize(size[::-1], Image.Resampling.BILINEAR)
+        for path in spread
+    )
+    return [np.asarray(image) for image in resized]
+
+
+def _check(model: keras.Model, info: DatasetInfo, size: tuple[int, int]) -> None:
+    shapes = (tuple(model.input_shape), tuple(model.output_shape))
+    if any(len(shape) != 4 for shape in shapes) or shapes[0][-1] != 3:
+        raise UserError(
+            f"{model.name}: maps {shapes[0]} to {shapes[1]}; what can be exported "
+            "maps RGB images (B, H, W, 3) to logits (B, H, W, classes)"
+        )
+    if shapes[1][-1] != info.num_classes:
+        raise UserError(
+            f"{model.name}: predicts {shapes[1][-1]} classes, but {info.name} has "
+            f"{info.num_classes}"
+        )
+    if min(size) < 1:
+        raise UserError(f"{size[0]}x{size[1]}: no image has that size")
+
+
+def _head(logits, output: str):
+    if output == "logits":
+        return logits
+    if output == "probabilities":
+        return tf.nn.softmax(logits)
+    return tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32), tf.uint8)
+
+
+def _settings(quantize: str, input_dtype: str, calibration) -> Callable:
+    """What sets a converter up."""
+
+    images = []
+    if quantize == "int8":
+        images = [image[None].astype(np.float32) for image in calibration]
+        if len(images) < CALIBRATION_IMAGES:
+            raise UserError(
+                f"int8 takes its ranges from {CALIBRATION_IMAGES} images or more, not "
+                f"{len(images)}: name a folder of training images with --calibration"
+            )
+
+    def apply(converter) -> None:
+        # No Flex operators, whatever else is asked for: stock runtimes lack them.
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        if quantize != "none":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if quantize == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if quantize == "int8":
+            converter.representative_dataset = lambda: ([image] for image in images)
+            if input_dtype == "uint8":
+                converter.inference_input_type = tf.uint8
+
+    return apply
+
+
+def _converted(serve, model: keras.Model, settings: Callable) -> bytes:
+    from tensorflow.lite.python.convert import ConverterError
+
+    with tempfile.TemporaryDirectory() as folder:
+        _write_archive(folder, model, {"serving_default": serve})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        settings(converter)
+        try:
+            return converter.convert()
+        except ConverterError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"{model.name}: cannot be written in TFLite's builtin operators "
+                f"({reason})"
+            ) from error
+
+
+def _dequantizing_image(flat: bytes) -> bytes:
+    """Makes the image's CAST to float a DEQUANTIZE with scale 1, the same function.
+
+    XNNPACK takes it, unlike CAST, and float16 needs that: the operators that widen
+    float16 weights do not wait for a CAST, so they would become a piece of their own
+    and widen all weights anew for every image.
+    """
+    from tensorflow.lite.python import schema_py_generated as schema
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(flat))
+    graph = model.subgraphs[0]
+    [image] = graph.inputs
+    [cast] = [operator for operator in graph.operators if image in operator.inputs]
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
+    code.version = 1
+    model.operatorCodes.append(code)
+    cast.opcodeIndex = len(model.operatorCodes) - 1
+    cast.builtinOptionsType = schema.BuiltinOptions.DequantizeOptions
+    cast.builtinOptions = schema.DequantizeOptionsT()
+    scale = schema.QuantizationParametersT()
+    scale.scale, scale.zeroPoint = [1.0], [0]
+    graph.tensors[image].quantization = scale
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _write_archive(folder, model: keras.Model, endpoints: dict[str, Callable]) -> None:
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    for name, function in endpoints.items():
+        archive.add_endpoint(name, function)
+    archive.write_out(str(folder), verbose=False)
+
+
+def export_savedmodel(
+    model: keras.Model,
+    path: str | os.PathLike,
+    info: DatasetInfo,
+    input_dtype: str = "uint8",
+) -> None:
+    """Writes a SavedModel as TF Serving and KServe expect it.
+
+    Signatures, both for images of any size, all of one size in a batch:
+        serving_default: `image` uint8 or float32 (B, H, W, 3) in [0, 255].
+        serve_encoded: `encoded` string (B,), the bytes of JPEG or PNG files.
+        Both return `labels` uint8 (B, H, W) and `probabilities` float32
+        (B, H, W, classes).
+
+    The class names lie in `assets.extra/labels.json`. Nothing of this package is
+    needed to load it.
+
+    Args:
+        path: a folder that is not there yet; servers want a whole number as its name,
+            the version.
+
+    Raises:
+        UserError: for a folder that is there, or a model that does not fit `info`.
+    """
+    path = Path(path)
+    _check(model, info, (1, 1))
+    if path.exists():
+        raise UserError(f"{path}: already there: choose another --output")
+    twin = _float32(model)
+
+    def predict(image):
+        logits = twin(tf.cast(image, tf.float32), training=False)
+        return {
+            "labels": _head(logits, "labels"),
+            "probabilities": tf.nn.softmax(logits),
+        }
+
+    images = tf.TensorSpec((None, None, None, 3), input_dtype, name="image")
+    files = tf.TensorSpec((None,), tf.string, name="encoded")
+    endpoints = {
+        "serving_default": tf.function(predict, input_signature=[images]),
+        "serve_encoded": tf.function(
+            lambda encoded: predict(_decoded(encoded)), input_signature=[files]
+        ),
+    }
+    with replacing(path) as temporary:
+        _write_archive(temporary, twin, endpoints)
+        write_json(temporary / "assets.extra" / LABELS_ENTRY, asdict(info))
+
+
+def _decoded(encoded):
+    """uint8 (B, H, W, 3) from the bytes of B files."""
+
+    def decode(data):
+        return tf.io.decode_image(data, channels=3, expand_animations=False)
+
+    size = tf.shape(decode(encoded[0]))
+
+    def decode_alike(data):
+        image = decode(data)
+        tf.debugging.assert_equal(
+            tf.shape(image), size, "the images of a batch must be of one size"
+        )
+        return tf.ensure_shape(image, (None, None, 3))
+
+    return tf.map_fn(decode_alike, encoded, fn_output_signature=tf.uint8)
+
+
+def _float32(model: keras.Model) -> keras.Model:
+    """The model with every layer in float32, whatever it was trained in."""
+
+    twin = keras.models.clone_model(model, clone_function=in_float32)
+    twin.set_weights(model.get_weights())
+    return one_image(twin)
+
+
+def export_onnx(model: keras.Model, path: str | os.PathLike, info: DatasetInfo) -> None:
+    """Writes an ONNX file: `image` float32 (B, H, W, 3) in [0, 255] -> `logits`.
+
+    Through Keras' exporter, which needs the packages onnx and tf2onnx; positions are
+    held as `window`. labels.json lies beside the file, and the same text in the
+    file's metadata under the key "labels".
+
+    Raises:
+        UserError: without those packages, or for a model that does not fit `info`.
+    """
+    _check(model, info, (1, 1))
+    try:
+        import onnx
+        import tf2onnx  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"--format onnx needs the package {error.name}: "
+            "pip install 'segnet-tf[onnx]'"
+        ) from None
+
+    image = keras.InputSpec(shape=(None, None, None, 3), dtype="float32", name="image")
+    twin = _float32(with_pooling_mode(model, "window"))
+    with replacing(path) as temporary:
+        twin.export(temporary, "onnx", verbose=False, input_signature=[image])
+        stored = onnx.load(temporary)
+        onnx.helper.set_model_props(stored, {"labels": json.dumps(asdict(info))})
+        onnx.save(stored, temporary)

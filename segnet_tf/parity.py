@@ -1,0 +1,358 @@
+"""Whether an exported file does what its Keras model does, and how fast: measured.
+
+Two right programs differ here and there: where two pixels of a window are equal but
+for rounding, each may call the other one the maximum, and a value ends up one pixel
+further. So the bound on logits holds for 99.9 % of the pixels, and the largest
+difference of all is reported beside it.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from segnet_tf import datasets
+from segnet_tf.datasets.split import IGNORE_LABEL, Split
+from segnet_tf.errors import UserError
+from segnet_tf.files import write_json
+from segnet_tf.lowering import one_image
+from segnet_tf.metrics import Scores, confusion_matrix
+from segnet_tf.tflite_file import interpreter, operators, peak_memory, read_facts
+
+__all__ = [
+    "Program",
+    "accept",
+    "fitted",
+    "measure",
+    "onnx_program",
+    "savedmodel_program",
+    "summary",
+    "tflite_program",
+    "trial_images",
+]
+
+RUNS = 15
+"""Timings of each program, in turns; their medians are reported."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a form must keep of its Keras model; None is not asked for."""
+
+    difference: float | None = None
+    labels: float | None = None
+    mean_iou: float | None = None
+
+
+BOUNDS = {
+    "none": Bound(difference=1e-3, labels=0.9999),
+    "float16": Bound(labels=0.999),
+    "dynamic": Bound(mean_iou=0.01),
+    "int8": Bound(mean_iou=0.01),
+}
+"""Largest difference as a share of the output's range, least share of equal labels,
+largest loss of mIoU (0.01 is one point)."""
+
+PIXELS_WITHIN = 0.999
+
+TRIALS = 8
+"""Images that outputs are compared on."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """An exported file, ready to run.
+
+    Attributes:
+        run: uint8 (H, W, 3) -> its output for that image.
+        output: "logits", "probabilities" or "labels".
+        about: what else the report should say of it.
+    """
+
+    run: Callable[[np.ndarray], np.ndarray]
+    output: str
+    about: dict = field(default_factory=dict)
+
+
+def tflite_program(path: str | os.PathLike) -> Program:
+    """A `.tflite` file of ours under LiteRT."""
+    facts = read_facts(path)
+    loaded = interpreter(path)
+    [source], [target] = loaded.get_input_details(), loaded.get_output_details()
+
+    def run(image):
+        loaded.set_tensor(source["index"], image[None].astype(source["dtype"]))
+        loaded.invoke()
+        return loaded.get_tensor(target["index"])[0]
+
+    about = {
+        "input": np.dtype(source["dtype"]).name,
+        "size": list(facts.size),
+        "multiple": facts.multiple,
+        **operators(loaded),
+        "peak_mib": peak_memory(path),
+    }
+    return Program(run, facts.output, about)
+
+
+def savedmodel_program(path: str | os.PathLike) -> Program:
+    """A SavedModel's `serving_default`, as a server would run it."""
+    loaded = tf.saved_model.load(str(path))
+    serve = loaded.signatures["serving_default"]
+    dtype = serve.structured_input_signature[1]["image"].dtype
+
+    def run(image):
+        # A signature's function does not keep its model alive.
+        assert loaded is not None
+        return serve(image=tf.constant(image[None], dtype))["probabilities"].numpy()[0]
+
+    return Program(run, "probabilities")
+
+
+def onnx_program(path: str | os.PathLike) -> Program:
+    """An ONNX file under onnxruntime.
+
+    Raises:
+        UserError: where onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise UserError(
+            "checking an ONNX file needs onnxruntime: pip install 'segnet-tf[onnx]'"
+        ) from None
+    session = onnxruntime.InferenceSession(str(path))
+    source = session.get_inputs()[0].name
+    return Program(
+        lambda image: session.run(None, {source: image[None].astype(np.float32)})[0][0],
+        "logits",
+    )
+
+
+def measure(
+    model: keras.Model,
+    program: Program,
+    quantize: str,
+    images: list[np.ndarray],
+    split: Split | None = None,
+) -> dict:
+    """Compares an exported file with the model it was exported from.
+
+    Args:
+        model: the Keras model.
+        quantize: a key of `BOUNDS`.
+        images: uint8, of one size that the file takes, to compare outputs on.
+        split: to compare mIoU on, each image padded or cropped to that size.
+
+    Returns:
+        The report, ready for JSON. `failures` lists each bound that is not kept;
+        `passed` is None where nothing could be judged.
+    """
+    reference = _reference(model)
+    report = {
+        "model": model.name,
+        "quantize": quantize,
+        "output": program.output,
+        **program.about,
+        **_timings(program, reference, images[0]),
+        **_agreement(program, reference, images),
+    }
+    if split is not None:
+        report["split"] = f"{split.info.name} {split.name}, {len(split)} images"
+        size = images[0].shape[:2]
+        report["mean_iou"] = _mean_ious(program, reference, size, split)
+    return {**report, **_verdict(report, BOUNDS[quantize])}
+
+
+def trial_images(
+    size: tuple[int, int], split: Split | None, others: list[np.ndarray]
+) -> list[np.ndarray]:
+    """Images to compare outputs on: of the split, else `others`, else generated."""
+    if split is None and others:
+        found = others[:: max(1, len(others) // TRIALS)][:TRIALS]
+    else:
+        split = split or datasets.load("synthetic", "val")
+        indices = range(0, len(split), max(1, len(split) // TRIALS))
+        found = [split.read(index)[0] for index in indices[:TRIALS]]
+    return [fitted(image, size) for image in found]
+
+
+def accept(
+    path: str | os.PathLike, write: Callable[[Path], object], check: Callable
+) -> dict:
+    """Writes a file under the name it keeps where it fails: `<path>.rejected`.
+
+    Args:
+        write: writes to the path it is given.
+        check: path -> report, as `measure` makes it.
+
+    Returns:
+        The report, which also lies beside the file, as `<name>.json`.
+    """
+    path = Path(path)
+    rejected = path.with_name(f"{path.name}.rejected")
+    if rejected.is_dir():
+        shutil.rmtree(rejected)
+    write(rejected)
+    report = check(rejected)
+    name = rejected if report["passed"] is False else path
+    write_json(name.with_name(f"{name.name}.json"), report)
+    if name is path:
+        os.replace(rejected, path)
+    return report
+
+
+def fitted(
+    image: np.ndarray, size: tuple[int, int], fill: int | None = None
+) -> np.ndarray:
+    """An image (H, W, ...) cut at the bottom and right, or padded there, to a size.
+
+    Args:
+        fill: what to pad with; by default the last row and column go on.
+    """
+    cut = image[: size[0], : size[1]]
+    margins = [(0, size[axis] - cut.shape[axis]) for axis in (0, 1)]
+    margins += [(0, 0)] * (image.ndim - 2)
+    if fill is None:
+        return np.pad(cut, margins, mode="edge")
+    return np.pad(cut, margins, constant_values=fill)
+
+
+def _reference(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+    single = one_image(model)
+
+    @tf.function(reduce_retracing=True)
+    def logits(image):
+        return single(image, training=False)
+
+    return lambda image: logits(tf.constant(image[None], tf.float32)).numpy()[0]
+
+
+def _timings(program: Program, reference, image: np.ndarray) -> dict:
+    """Milliseconds an image, both programs in turns, after two warm-ups."""
+    runs = {"ms": program.run, "keras_ms": reference}
+    times = {name: [] for name in runs}
+    for turn in range(-2, RUNS):
+        for name, run in runs.items():
+            started = time.perf_counter()
+            run(image)
+            if turn >= 0:
+                times[name].append(1000 * (time.perf_counter() - started))
+    medians = {name: round(float(np.median(t)), 1) for name, t in times.items()}
+    return {
+        **medians,
+        "speedup": round(medians["keras_ms"] / medians["ms"], 2),
+        "runs": RUNS,
+        "threads": os.cpu_count(),
+    }
+
+
+def _agreement(program: Program, reference, images: list[np.ndarray]) -> dict:
+    """Differences of the outputs, pooled over images."""
+    differences, same, low, high = [], 0.0, np.inf, -np.inf
+    for image in images:
+        expected, output = reference(image), program.run(image)
+        labels = expected.argmax(axis=-1)
+        same += (_labels(program, output) == labels).mean() / len(images)
+        if program.output == "labels":
+            continue
+        if program.output == "probabilities":
+            expected = tf.nn.softmax(expected).numpy()
+        low, high = min(low, expected.min()), max(high, expected.max())
+        differences.append(np.abs(output - expected).max(axis=-1))
+    result = {"images": len(images), "label_agreement": float(same)}
+    if differences:
+        pooled = np.stack(differences) / (high - low)
+        result["largest_difference"] = float(pooled.max())
+        result["typical_difference"] = float(np.quantile(pooled, PIXELS_WITHIN))
+        result["output_range"] = [float(low), float(high)]
+    return result
+
+
+def _labels(program: Program, output: np.ndarray) -> np.ndarray:
+    return output if program.output == "labels" else output.argmax(axis=-1)
+
+
+def _mean_ious(program: Program, reference, size, split: Split) -> dict:
+    """mIoU of both programs on the same pixels of a split."""
+    classes = split.info.num_classes
+    confusion = {name: np.zeros((classes,) * 2, np.int64) for name in ("keras", "file")}
+    for image, labels in split:
+        labels = fitted(labels, size, IGNORE_LABEL)
+        image = fitted(image, size)
+        predictions = {
+            "keras": reference(image).argmax(axis=-1),
+            "file": _labels(program, program.run(image)),
+        }
+        for name, predicted in predictions.items():
+            confusion[name] += confusion_matrix(
+                labels, predicted, classes, IGNORE_LABEL
+            )
+    return {name: Scores.from_confusion(c).mean_iou for name, c in confusion.items()}
+
+
+def _verdict(report: dict, bound: Bound) -> dict:
+    """Which bounds the report breaks; `passed` is None where none could be judged."""
+    judged, failures = False, []
+    if bound.difference is not None and "typical_difference" in report:
+        judged, value = True, report["typical_difference"]
+        if not value <= bound.difference:
+            failures.append(
+                f"{PIXELS_WITHIN:.1%} of the pixels differ by up to {value:.2g} of the "
+                f"output's range, allowed is {bound.difference:.2g}"
+            )
+    if bound.labels is not None:
+        judged, value = True, report["label_agreement"]
+        if not value >= bound.labels:
+            failures.append(
+                f"{value:.4%} of the labels agree, asked for is {bound.labels:.2%}"
+            )
+    if bound.mean_iou is not None and "mean_iou" in report:
+        judged, scores = True, report["mean_iou"]
+        if not scores["keras"] - scores["file"] <= bound.mean_iou:
+            failures.append(
+                f"mIoU falls from {scores['keras']:.2%} to {scores['file']:.2%}, "
+                f"allowed are {100 * bound.mean_iou:g} points"
+            )
+    return {"passed": not failures if judged else None, "failures": failures}
+
+
+def summary(report: dict) -> str:
+    """The report as lines for people."""
+    lines = []
+    if "operators" in report:
+        names = ", ".join(f"{n} {name}" for name, n in report["operators"].items())
+        lines.append(f"operators   {names}")
+    if "delegated_nodes" in report:
+        left = ", ".join(f"{n} {name}" for name, n in report["not_delegated"].items())
+        lines += [
+            f"XNNPACK     {report['delegated_nodes']} of {report['nodes']} nodes in "
+            f"{report['delegated_pieces']} piece(s), without {left or 'none'}",
+            f"memory      {report['peak_mib']:.0f} MiB at most",
+        ]
+    lines += [
+        f"time        {report['ms']:.0f} ms, Keras {report['keras_ms']:.0f} ms: "
+        f"{report['speedup']:.2f} times as fast (medians of {report['runs']}, "
+        f"{report['threads']} threads)",
+        f"labels      {report['label_agreement']:.4%} agree, {report['images']} images",
+    ]
+    if "largest_difference" in report:
+        lines.append(
+            f"difference  {report['largest_difference']:.2g} of the output's range, "
+            f"{report['typical_difference']:.2g} for {PIXELS_WITHIN:.1%} of the pixels"
+        )
+    if "mean_iou" in report:
+        scores = report["mean_iou"]
+        lines.append(
+            f"mIoU        {scores['file']:.2%}, Keras {scores['keras']:.2%} "
+            f"({report['split']})"
+        )
+    verdict = {True: "passed", False: "FAILED", None: "not judged: needs --dataset"}
+    lines.append(f"parity      {verdict[report['passed']]}")
+    return "\n".join(lines + [f"            {text}" for text in report["failures"]])

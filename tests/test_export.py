@@ -1,0 +1,573 @@
+"""Exports, run by the runtimes they are for, against Keras and NumPy loops."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+from numpy.testing import assert_allclose, assert_array_equal
+
+from segnet_tf import parity
+from segnet_tf.datasets import load
+from segnet_tf.datasets.synthetic import INFO
+from segnet_tf.errors import UserError
+from segnet_tf.export import (
+    calibration_images,
+    export_onnx,
+    export_savedmodel,
+    export_tflite,
+)
+from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
+from segnet_tf.lowering import lowered, size_multiple
+from segnet_tf.models import MODELS
+from segnet_tf.saving import read_labels, save_model
+from segnet_tf.tflite_file import describe, interpreter, operators, read_facts
+
+SMALL = {
+    "segnet": {"stages": ((8, 8), (16, 16), (16, 16, 16))},
+    "segnet_basic": {"filters": 8},
+    "segnet_lite": {"width": 0.5},
+}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Times are not what these tests are about."""
+    monkeypatch.setattr(parity, "RUNS", 1)
+
+
+NETWORKS = pytest.mark.parametrize("name", SMALL)
+
+
+def network(name: str) -> keras.Model:
+    """A small network whose batch normalisations do something."""
+    keras.utils.set_random_seed(1)
+    model = MODELS[name](INFO.num_classes, **SMALL[name])
+    rng = np.random.default_rng(1)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            shape = layer.gamma.shape
+            layer.set_weights(
+                [
+                    rng.uniform(0.5, 1.5, shape),
+                    rng.normal(0, 0.3, shape),
+                    rng.normal(0, 0.3, shape),
+                    rng.uniform(0.5, 1.5, shape),
+                ]
+            )
+    return model
+
+
+def scene(height: int, width: int) -> np.ndarray:
+    image, _ = load("synthetic", "val:1").read(0)
+    return parity.fitted(image, (height, width))
+
+
+def round_trip_model(channels: int, levels: int = 1) -> keras.Model:
+    """Pools and unpools: what comes out is the maxima at their places, else zero."""
+    x = image = keras.Input((None, None, channels))
+    stack = []
+    for _ in range(levels):
+        pooled, positions = MaxPoolingWithArgmax2D()(x)
+        stack.append((x, positions))
+        x = pooled
+    for before, positions in reversed(stack):
+        x = MaxUnpooling2D()(x, positions, like=before)
+    return keras.Model(image, x)
+
+
+def expected_round_trip(x: np.ndarray, levels: int = 1) -> np.ndarray:
+    pooled, which = reference.pool(x)
+    if levels > 1:
+        pooled = expected_round_trip(pooled, levels - 1)
+    return reference.unpool(pooled, which, *x.shape[1:3])
+
+
+def tricky(kind: str, shape: tuple) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    values = {
+        "ties": rng.integers(0, 3, shape),
+        "all zero": np.zeros(shape),
+        "all negative": -1 - rng.random(shape),
+        "tiny": 1e-30 * rng.random(shape),
+        "mixed": rng.choice([-1e30, -1e-30, 1e-30, 1e30], shape),
+    }
+    return values[kind].astype(np.float32)
+
+
+KINDS = pytest.mark.parametrize(
+    "kind", ("ties", "all zero", "all negative", "tiny", "mixed")
+)
+
+
+# --- The lowering --------------------------------------------------------------------
+
+
+@KINDS
+@pytest.mark.parametrize("size", [(8, 12), (5, 7), (1, 1), (2, 3)])
+def test_lowered_positions_are_the_reference(kind, size):
+    x = tricky(kind, (1, *size, 3))
+    twin = lowered(round_trip_model(3), *size)
+    assert_array_equal(twin(x), expected_round_trip(x))
+
+
+@pytest.mark.parametrize("size", [(8, 12), (5, 7)])
+def test_integer_form_is_the_reference_where_differences_are_whole_steps(size):
+    x = tricky("ties", (1, *size, 3))
+    twin = lowered(round_trip_model(3), *size, integer=True)
+    assert_array_equal(twin(x), expected_round_trip(x))
+
+
+@NETWORKS
+@pytest.mark.parametrize("size", [(32, 48), (45, 38)])
+def test_lowered_network_is_the_network(name, size):
+    model = network(name)
+    image = scene(*size)[None].astype(np.float32)
+    expected = model(image, training=False).numpy()
+    output = lowered(model, *size)(image, training=False).numpy()
+    # SegNetBasic's roots differ in the last bits; nothing else should.
+    assert_allclose(output, expected, atol=1e-4 * np.ptp(expected))
+
+
+def test_lowering_leaves_mixed_precision_behind():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = network("segnet_lite")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert {layer.dtype_policy.name for layer in lowered(model, 32, 32).layers} == {
+        "float32"
+    }
+
+
+@pytest.mark.parametrize(
+    "name, multiple", [("segnet", 32), ("segnet_basic", 16), ("segnet_lite", 16)]
+)
+def test_multiple_of_the_full_networks(name, multiple):
+    assert size_multiple(MODELS[name]()) == multiple
+
+
+# --- TFLite --------------------------------------------------------------------------
+
+
+def exported(tmp_path, model, size, **arguments):
+    path = tmp_path / "model.tflite"
+    export_tflite(model, path, INFO, size, **arguments)
+    return path
+
+
+def run(path, image):
+    return parity.tflite_program(path).run(image)
+
+
+@pytest.fixture(scope="module")
+def round_trips(tmp_path_factory):
+    """Pooling and unpooling at three levels, as CamVid's 45 rows do: 45, 23, 12."""
+    from segnet_tf.datasets.split import DatasetInfo
+
+    info = DatasetInfo("three", ("a", "b", "c"), ((0,) * 3,) * 3)
+    paths = {}
+    for size in ((45, 60), (16, 24)):
+        paths[size] = tmp_path_factory.mktemp("trips") / "model.tflite"
+        export_tflite(
+            round_trip_model(3, levels=3),
+            paths[size],
+            info,
+            size,
+            input_dtype="float32",
+        )
+    return paths
+
+
+@KINDS
+@pytest.mark.parametrize("size", [(45, 60), (16, 24)])
+def test_litert_puts_maxima_where_the_reference_does(round_trips, size, kind):
+    x = tricky(kind, (1, *size, 3))
+    expected = expected_round_trip(x, levels=3)[0]
+    assert_array_equal(run(round_trips[size], x[0]), expected)
+
+
+@NETWORKS
+def test_network_is_one_piece_and_right(name, tmp_path):
+    model = network(name)
+    path = exported(tmp_path, model, (64, 96))
+    found = operators(interpreter(path))
+    assert found["not_delegated"] == {}
+    assert found["delegated_pieces"] == 1
+    # Batch normalisation and ReLU must have gone into the convolutions.
+    assert not {"RELU", "RELU6", "RESHAPE", "PADV2"} & set(found["operators"])
+    program = parity.tflite_program(path)
+    report = parity.measure(model, program, "none", [scene(64, 96)])
+    assert report["passed"], report["failures"]
+
+
+def test_odd_size(tmp_path):
+    model = network("segnet_basic")
+    path = exported(tmp_path, model, (45, 60))
+    assert read_facts(path).multiple is None
+    image = scene(45, 60)
+    expected = model(image[None].astype(np.float32), training=False)[0]
+    assert_allclose(run(path, image), expected, atol=1e-4 * np.ptp(expected))
+
+
+def test_file_at_a_multiple_takes_other_multiples(tmp_path):
+    model = network("segnet_lite")
+    path = exported(tmp_path, model, (32, 48), input_dtype="float32")
+    facts = read_facts(path)
+    facts.check_size(64, 16)
+    loaded = interpreter(path)
+    loaded.resize_tensor_input(loaded.get_input_details()[0]["index"], (1, 64, 16, 3))
+    loaded.allocate_tensors()
+    image = scene(64, 16)[None].astype(np.float32)
+    loaded.set_tensor(loaded.get_input_details()[0]["index"], image)
+    loaded.invoke()
+    output = loaded.get_tensor(loaded.get_output_details()[0]["index"])
+    expected = model(image, training=False)
+    assert_allclose(output, expected, atol=1e-4 * np.ptp(expected))
+
+
+@pytest.mark.parametrize("size, multiple", [((32, 48), 16), ((30, 48), None)])
+def test_size_that_a_file_does_not_take(size, multiple):
+    from segnet_tf.tflite_file import Facts
+
+    facts = Facts(INFO, "logits", size, multiple)
+    facts.check_size(*size)
+    with pytest.raises(UserError, match="40x48: this file takes"):
+        facts.check_size(40, 48)
+
+
+@pytest.mark.parametrize(
+    "output, dtype, depth",
+    [
+        ("logits", "float32", (11,)),
+        ("probabilities", "float32", (11,)),
+        ("labels", "uint8", ()),
+    ],
+)
+def test_outputs(output, dtype, depth, tmp_path):
+    model = network("segnet_basic")
+    path = exported(tmp_path, model, (32, 48), output=output)
+    image = scene(32, 48)
+    got = run(path, image)
+    assert got.dtype == dtype and got.shape == (32, 48, *depth)
+    logits = model(image[None].astype(np.float32), training=False)[0].numpy()
+    if output == "labels":
+        assert (got == logits.argmax(-1)).mean() > 0.999
+    if output == "probabilities":
+        assert_allclose(got, tf.nn.softmax(logits), atol=1e-3)
+
+
+def test_half_precision_and_8_bit_weights_are_smaller(tmp_path):
+    model = network("segnet")
+    sizes = {}
+    for quantize in ("none", "float16", "dynamic"):
+        path = exported(tmp_path, model, (32, 32), quantize=quantize)
+        sizes[quantize] = path.stat().st_size
+        if quantize == "float16":
+            found = operators(interpreter(path))
+            assert found["not_delegated"] == {} and found["delegated_pieces"] == 1
+    assert sizes["float16"] < 0.7 * sizes["none"]
+    assert sizes["dynamic"] < sizes["float16"]
+
+
+def test_int8_positions_are_exact(tmp_path):
+    """Whole numbers, one a quantisation step, survive the trip through 8 bits."""
+    from segnet_tf.datasets.split import DatasetInfo
+
+    info = DatasetInfo("three", ("a", "b", "c"), ((0,) * 3,) * 3)
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (8, 12, 3), dtype=np.uint8) for _ in range(100)]
+    images[0][0, 0], images[0][7, 11] = 0, 255
+    path = tmp_path / "model.tflite"
+    export_tflite(
+        round_trip_model(3), path, info, (8, 12), quantize="int8", calibration=images
+    )
+    assert interpreter(path).get_input_details()[0]["dtype"] == np.uint8
+    for image in images[:10]:
+        expected = expected_round_trip(image[None].astype(np.float32))[0]
+        output = run(path, image)
+        assert_array_equal(output > 0.5, expected > 0.5)
+        assert_allclose(output, expected, atol=1.5)
+
+
+def test_int8_needs_images(tmp_path):
+    with pytest.raises(UserError, match="100 images or more, not 1"):
+        exported(
+            tmp_path,
+            network("segnet"),
+            (32, 32),
+            quantize="int8",
+            calibration=[scene(32, 32)],
+        )
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no images there"):
+        calibration_images(tmp_path / "empty", (32, 32))
+    assert not (tmp_path / "model.tflite").exists()
+
+
+def test_what_cannot_be_exported(tmp_path):
+    vector = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    with pytest.raises(UserError, match="what can be exported maps RGB images"):
+        exported(tmp_path, vector, (32, 32))
+    with pytest.raises(UserError, match="predicts 3 classes, but synthetic has 11"):
+        exported(tmp_path, round_trip_model(3), (32, 32))
+    image = keras.Input((None, None, 3))
+    logits = keras.layers.Conv2D(11, 1)(keras.ops.erfinv(image))
+    with pytest.raises(UserError, match="TFLite's builtin operators"):
+        exported(tmp_path, keras.Model(image, logits), (32, 32))
+    assert not list(tmp_path.iterdir())
+
+
+# --- What a file says ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lite_file(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lite")
+    return exported(folder, network("segnet_basic"), (32, 48), output="labels")
+
+
+def test_facts_travel_in_the_file_and_beside_it(lite_file):
+    facts = read_facts(lite_file)
+    assert facts.info == INFO == read_labels(lite_file)
+    assert (facts.output, facts.size, facts.multiple) == ("labels", (32, 48), 16)
+    beside = json.loads(lite_file.with_name("labels.json").read_text())
+    assert beside["classes"] == list(INFO.classes)
+
+
+def test_description_names_the_tensors(lite_file):
+    text = describe(lite_file)
+    assert "uint8 (1, 32, 48, 3)" in text and "uint8 (1, 32, 48)" in text
+    assert "multiples of 16" in text and "10 Bicyclist" in text
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda data: data[: len(data) // 2], "names no classes"),
+        (lambda data: b"", "not a .tflite file"),
+        (lambda data: b"PNG" + data, "not a .tflite file"),
+        (lambda data: data[: data.rindex(b"PK\1\2") - 400], "names no classes"),
+    ],
+    ids=["cut off", "empty", "foreign", "archive cut off"],
+)
+def test_damaged_file(lite_file, tmp_path, spoil, message):
+    path = tmp_path / "damaged.tflite"
+    path.write_bytes(spoil(lite_file.read_bytes()))
+    with pytest.raises(UserError, match=message):
+        read_facts(path)
+
+
+def test_flatbuffer_damaged_before_the_archive(lite_file, tmp_path):
+    path = tmp_path / "damaged.tflite"
+    path.write_bytes(lite_file.read_bytes()[:100])
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("labels.json", json.dumps(read_facts(lite_file).as_dict()))
+    with pytest.raises(UserError, match="LiteRT cannot load it"):
+        describe(path)
+
+
+def test_reading_a_file_needs_no_tensorflow(lite_file):
+    check = (
+        "import sys; from segnet_tf.tflite_file import describe; "
+        f"describe({str(lite_file)!r}); "
+        "print({'tensorflow', 'keras', 'matplotlib'} & set(sys.modules))"
+    )
+    output = subprocess.check_output([sys.executable, "-c", check], text=True)
+    assert output.strip().endswith("set()")
+
+
+# --- Parity --------------------------------------------------------------------------
+
+
+def program_of(model, change=lambda logits: logits, output="logits"):
+    def run(image):
+        return change(model(image[None].astype(np.float32), training=False)[0].numpy())
+
+    return parity.Program(run, output)
+
+
+def one_pixel_in_a_hundred(logits):
+    changed = logits.copy()
+    changed[::10, ::10] = np.roll(changed[::10, ::10], 1, axis=-1)
+    return changed
+
+
+@pytest.mark.parametrize(
+    "quantize, change, failures",
+    [
+        ("none", lambda logits: logits, 0),
+        ("none", lambda logits: logits + 0.01 * np.ptp(logits), 1),
+        ("none", one_pixel_in_a_hundred, 2),
+        ("float16", lambda logits: logits + 0.01 * np.ptp(logits), 0),
+        ("float16", one_pixel_in_a_hundred, 1),
+        ("int8", lambda logits: logits, 0),
+        ("int8", lambda logits: -logits, 1),
+        ("none", lambda logits: logits * np.nan, 2),
+    ],
+)
+def test_verdict(quantize, change, failures):
+    model = network("segnet_lite")
+    split = load("synthetic", "val:2")
+    images = parity.trial_images((48, 64), split, [])
+    # The network as it is scores next to nothing: let it be its own teacher.
+    taught = type(split)(
+        INFO,
+        "own",
+        split.names,
+        lambda index: (
+            images[index],
+            model(images[index][None].astype(np.float32))[0].numpy().argmax(-1),
+        ),
+    )
+    report = parity.measure(model, program_of(model, change), quantize, images, taught)
+    assert len(report["failures"]) == failures, report
+    assert report["passed"] is (failures == 0)
+    assert report["mean_iou"]["keras"] == 1
+    json.dumps(report)
+    assert "parity" in parity.summary(report)
+
+
+def test_int8_without_a_data_set_is_not_judged():
+    model = network("segnet_lite")
+    report = parity.measure(model, program_of(model), "int8", [scene(32, 32)])
+    assert report["passed"] is None
+    assert "not judged" in parity.summary(report)
+
+
+@pytest.mark.parametrize(
+    "passed, name", [(True, "m.tflite"), (False, "m.tflite.rejected")]
+)
+def test_failing_file_does_not_get_its_name(tmp_path, passed, name):
+    path = tmp_path / "m.tflite"
+    path.write_text("old")
+
+    def check(written):
+        assert written.read_text() == "new"
+        return {"passed": passed}
+
+    parity.accept(path, lambda to: to.write_text("new"), check)
+    assert path.read_text() == ("new" if passed else "old")
+    expected = {"m.tflite", name, f"{name}.json"}
+    assert {found.name for found in tmp_path.iterdir()} == expected
+
+
+def test_fitted_pads_and_cuts_at_the_bottom_and_right():
+    image = np.arange(6).reshape(2, 3)
+    assert_array_equal(parity.fitted(image, (3, 2)), [[0, 1], [3, 4], [3, 4]])
+    assert_array_equal(parity.fitted(image, (1, 4), fill=9), [[0, 1, 2, 9]])
+
+
+# --- SavedModel and ONNX -------------------------------------------------------------
+
+SERVER = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+folder, data = sys.argv[1:]
+loaded = tf.saved_model.load(folder)
+images = np.load(data)["images"]
+direct = loaded.signatures["serving_default"](image=tf.constant(images))
+files = [tf.io.encode_png(image) for image in images]
+encoded = loaded.signatures["serve_encoded"](encoded=tf.stack(files))
+for name in ("labels", "probabilities"):
+    np.testing.assert_array_equal(direct[name], encoded[name])
+np.savez(data, **{name: value.numpy() for name, value in direct.items()})
+try:
+    mixed = tf.stack([files[0], tf.io.encode_jpeg(images[0, :9])])
+    loaded.signatures["serve_encoded"](encoded=mixed)
+except tf.errors.InvalidArgumentError as error:
+    assert "must be of one size" in str(error), error
+else:
+    raise AssertionError("two sizes in one batch went through")
+assert not any(name.startswith("segnet_tf") for name in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("input_dtype", ("uint8", "float32"))
+def test_savedmodel_serves_without_this_package(tmp_path, input_dtype):
+    model = network("segnet")
+    folder = tmp_path / "streets" / "1"
+    export_savedmodel(model, folder, INFO, input_dtype)
+    with pytest.raises(UserError, match="already there"):
+        export_savedmodel(model, folder, INFO)
+    assert (folder / "assets.extra" / "labels.json").is_file()
+    images = np.stack([scene(37, 50), scene(37, 50)[::-1]])
+    if input_dtype == "float32":
+        report = parity.measure(
+            model, parity.savedmodel_program(folder), "none", [images[0]]
+        )
+        assert report["passed"], report["failures"]
+        return
+    np.savez(tmp_path / "data.npz", images=images)
+    command = [sys.executable, "-c", SERVER, folder, tmp_path / "data.npz"]
+    elsewhere = {**os.environ, "PYTHONPATH": ""}
+    result = subprocess.run(
+        command, cwd=tmp_path, env=elsewhere, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    served = np.load(tmp_path / "data.npz")
+    assert served["labels"].dtype == np.uint8
+    logits = model(images.astype(np.float32), training=False).numpy()
+    assert (served["labels"] == logits.argmax(-1)).mean() > 0.999
+    assert_allclose(served["probabilities"], tf.nn.softmax(logits), atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning")
+@NETWORKS
+def test_onnx_gives_the_same(name, tmp_path):
+    for package in ("onnx", "tf2onnx", "onnxruntime"):
+        pytest.importorskip(package)
+    model = network(name)
+    path = tmp_path / "model.onnx"
+    export_onnx(model, path, INFO)
+    images = [scene(45, 60), scene(45, 60)[::-1]]
+    report = parity.measure(model, parity.onnx_program(path), "none", images)
+    assert report["passed"], report["failures"]
+
+
+def test_onnx_without_its_packages(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(UserError, match="needs the package onnx"):
+        export_onnx(network("segnet"), tmp_path / "m.onnx", INFO)
+
+
+# --- The command ---------------------------------------------------------------------
+
+
+def test_command(run_command, tmp_path):
+    save_model(network("segnet"), tmp_path / "m.keras", INFO)
+    flags = ["--model", "m.keras", "--height", 64, "--width", 96]
+    result = run_command("export.py", *flags, cwd=tmp_path, check=False)
+    assert result.returncode in (0, 1), result.stderr
+    name = "m_float32.tflite" + (".rejected" if result.returncode else "")
+    report = json.loads((tmp_path / f"{name}.json").read_text())
+    assert report["delegated_pieces"] == 1
+    assert ("passed" if not result.returncode else "FAILED") in result.stdout
+    assert (tmp_path / name).is_file()
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--describe", "nothing.tflite"], "nothing.tflite: no such model file"),
+        (["--model", "m.keras", "--output", "m.bin"], "must end in .tflite"),
+        (
+            ["--model", "m.keras", "--format", "savedmodel", "--output", "m"],
+            "servers want a version",
+        ),
+    ],
+)
+def test_command_refuses(run_command, tmp_path, flags, message):
+    (tmp_path / "m.keras").touch()
+    result = run_command("export.py", *flags, cwd=tmp_path, check=False)
+    assert result.returncode == 2
+    assert message in result.stderr and result.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["m.keras"]
