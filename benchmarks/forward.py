@@ -1,6 +1,6 @@
 """How long is a forward pass of each network? Medians of alternating runs.
 
-python benchmarks/forward.py [--height 360] [--width 480] [--repeats 9]
+python -m benchmarks.forward [--height 360] [--width 480] [--repeats 9]
 """
 
 import argparse

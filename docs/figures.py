@@ -1,6 +1,6 @@
 """Draws the pictures of the docs, from generated scenes alone.
 
-python docs/figures.py --model runs/demo
+python -m docs.figures --model runs/demo
 """
 
 import argparse
