@@ -3,14 +3,16 @@
 python train.py                                        generated scenes, SegNetLite
 python train.py --dataset camvid --data-dir CamVid     CamVid from a folder
 python train.py --dataset camvid --data-dir CamVid --resume
+python train.py --recipe paper_segnet_basic            a named set of options
 """
 
 import argparse
-from dataclasses import fields
+from dataclasses import Field, fields
 
 import segnet_tf
 from segnet_tf import cli
 from segnet_tf.config import TrainConfig
+from segnet_tf.recipes import RECIPES
 
 
 def size(text: str) -> tuple[int, int]:
@@ -23,29 +25,43 @@ def interval(text: str) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def add_option(parser: argparse.ArgumentParser, option: Field) -> None:
+    """A flag for a field of TrainConfig; absent when not given, so recipes show."""
+    name, default = option.name, option.default
+    flag, text = f"--{name.replace('_', '-')}", option.metadata["help"]
+    if isinstance(default, bool):
+        text = f"{text} [{'yes' if default else 'no'}]"
+        parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
+        return
+    if isinstance(default, tuple):
+        kind, joint = (size, "x") if name == "crop" else (interval, "-")
+        text = f"{text} [{joint.join(map(str, default))}]"
+    else:
+        kind = str if default is None else type(default)
+        text = f"{text} [{default}]" if default is not None else text
+    choices = option.metadata["choices"]
+    parser.add_argument(flag, type=kind, choices=choices, help=text)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=segnet_tf.__version__)
+    parser.add_argument("--recipe", choices=RECIPES, help="options worth repeating")
     parser.add_argument("--output", help="run folder [runs/<dataset>-<model>]")
     parser.add_argument(
         "--resume", action="store_true", help="go on after the last finished epoch"
     )
-    parsers = {"crop": size, "scale": interval}
     for option in fields(TrainConfig):
-        default, name = option.default, option.name
-        kind = parsers.get(name, str if default is None else type(default))
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=kind,
-            default=default,
-            choices=option.metadata["choices"],
-            help=f"{option.metadata['help']} [{default}]",
-        )
+        add_option(parser, option)
     arguments = vars(parser.parse_args())
+    recipe = RECIPES.get(arguments.pop("recipe"))
     output, resume = arguments.pop("output"), arguments.pop("resume")
-    config = TrainConfig(**arguments)
+    given = {name: value for name, value in arguments.items() if value is not None}
+    if recipe:
+        print(recipe.expects)
+    config = TrainConfig(**{**(recipe.options if recipe else {}), **given})
 
     from segnet_tf.training import train
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["median_frequency_weights"]
+__all__ = ["log_frequency_weights", "median_frequency_weights"]
 
 
 def median_frequency_weights(
@@ -29,3 +29,19 @@ def median_frequency_weights(
     weights = np.zeros_like(frequency)
     weights[found] = np.median(frequency[found]) / frequency[found]
     return weights
+
+
+def log_frequency_weights(pixels: np.ndarray, c: float = 1.10) -> np.ndarray:
+    """Class weights 1 / ln(c + share), after ENet (arXiv:1606.02147, section 5.2).
+
+    ENet takes c = 1.02; 1.10 spreads the weights less, and is what published recipes
+    for CamVid use.
+
+    Args:
+        pixels: int (classes,) or (images, classes), valid pixels of each class.
+
+    Returns:
+        float64 (classes,).
+    """
+    pixels = np.atleast_2d(np.asarray(pixels, np.float64)).sum(axis=0)
+    return 1 / np.log(c + pixels / max(pixels.sum(), 1))

@@ -3,22 +3,32 @@
 import math
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import asdict
 from inspect import signature
 from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from segnet_tf import datasets
-from segnet_tf.class_weights import median_frequency_weights
+from segnet_tf.batch_norm import reestimate_batch_norm
+from segnet_tf.class_weights import log_frequency_weights, median_frequency_weights
 from segnet_tf.config import TrainConfig
 from segnet_tf.datasets.split import Split, class_pixel_counts
 from segnet_tf.errors import UserError
 from segnet_tf.evaluation import evaluate, score_table, write_metrics
-from segnet_tf.losses import PixelCrossEntropy
+from segnet_tf.inference import find_model
+from segnet_tf.losses import (
+    CrossEntropyDice,
+    HardPixelCrossEntropy,
+    PixelCrossEntropy,
+)
 from segnet_tf.metrics import MeanIoU
-from segnet_tf.models import MODELS
+from segnet_tf.models import MODELS, as_float32
+from segnet_tf.models.pretrained import copy_matching_weights, load_vgg16_kernels
+from segnet_tf.optimizers import build_optimizer
 from segnet_tf.pipeline import (
     Augmentation,
     evaluation_batches,
@@ -29,6 +39,12 @@ from segnet_tf.runs import Run
 from segnet_tf.saving import load_model, save_model
 
 __all__ = ["build", "train"]
+
+LOSSES = {
+    "cross-entropy": PixelCrossEntropy,
+    "ohem": HardPixelCrossEntropy,
+    "dice": CrossEntropyDice,
+}
 
 
 def train(config: TrainConfig, output: str | None = None, resume: bool = False) -> Path:
@@ -56,8 +72,15 @@ def train(config: TrainConfig, output: str | None = None, resume: bool = False) 
     steps = max(1, round(len(train_split) / config.batch_size))
     _say_plan(config, run, train_split, val_split, steps)
     if run.epoch < config.epochs:
-        _fit(config, run, train_split, val_split, steps)
+        with _precision(config):
+            _fit(config, run, train_split, val_split, steps)
     model = load_model(run.model_path)
+    if config.reestimate_bn:
+        print(f"batch-norm statistics over the {len(train_split)} training images")
+        with reading_errors():
+            images = (images for images, _ in evaluation_batches(train_split))
+            reestimate_batch_norm(model, images)
+        save_model(model, run.model_path, train_split.info)
     print(f"scoring {run.model_path} on {val_split.name}")
     scores = evaluate(model, val_split)
     print(score_table(scores, val_split.info.classes))
@@ -70,15 +93,18 @@ def _fit(config, run, train_split, val_split, steps) -> None:
     if model is None:
         model = build(config, train_split.info.num_classes)
         model.compile(
-            optimizer=_optimizer(config, steps),
-            loss=PixelCrossEntropy(_class_weights(config, train_split)),
+            optimizer=build_optimizer(config, steps * config.epochs),
+            loss=LOSSES[config.loss](_class_weights(config, train_split)),
             metrics=[MeanIoU(train_split.info.num_classes)],
+            jit_compile=config.jit_compile,
         )
-    augmentation = Augmentation(config.crop, config.scale, light=config.light)
+    augmentation = Augmentation(config.crop, config.scale, config.flip, config.light)
     consumed = run.epoch * steps * config.batch_size
     batches = training_batches(
         train_split, augmentation, config.batch_size, config.seed, consumed
     )
+    # Validates with the averaged weights, then takes the run's own back.
+    averaging = [keras.callbacks.SwapEMAWeights()] if config.ema else []
     with reading_errors():
         model.fit(
             batches,
@@ -89,8 +115,9 @@ def _fit(config, run, train_split, val_split, steps) -> None:
             validation_freq=_validated_epochs(config),
             shuffle=False,  # the stream has an order of its own
             callbacks=[
+                *averaging,
                 Estimate(config, run.epoch, steps, val_split),
-                Keeper(run, config, train_split.info),
+                Keeper(run, config, train_split.info, *averaging),
             ],
             # A bar redraws itself; in a file that would be thousands of lines.
             verbose=1 if sys.stdout.isatty() else 2,
@@ -100,42 +127,58 @@ def _fit(config, run, train_split, val_split, steps) -> None:
 def _check_network(config: TrainConfig) -> None:
     if config.model not in MODELS:
         raise UserError(f"model: no {config.model!r}: there is {', '.join(MODELS)}")
-    if config.encoder_weights == "imagenet" and not _has_imagenet(config.model):
-        raise UserError(f"encoder_weights: none come with {config.model}")
 
 
-def _has_imagenet(model: str) -> bool:
-    # A builder that can start from ImageNet says so by taking the argument.
-    return "encoder_weights" in signature(MODELS[model]).parameters
+@contextmanager
+def _precision(config: TrainConfig):
+    """New layers compute in half precision meanwhile, where the configuration says."""
+    before = keras.config.dtype_policy()
+    if config.mixed_precision:
+        # CPUs know bfloat16, and it needs no loss scaling; GPUs are fast in float16.
+        half = "float16" if tf.config.list_physical_devices("GPU") else "bfloat16"
+        keras.config.set_dtype_policy(f"mixed_{half}")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def build(config: TrainConfig, num_classes: int) -> keras.Model:
-    """The configured network with fresh (or pretrained encoder) weights."""
+    """The configured network with fresh, pretrained or another run's weights.
+
+    Raises:
+        UserError: where such weights are missing or do not fit.
+    """
+    builder, source = MODELS[config.model], config.encoder_weights
     options = {"pooling_mode": config.pooling_mode}
-    if config.encoder_weights != "none" and _has_imagenet(config.model):
-        options["encoder_weights"] = "imagenet"
-    return MODELS[config.model](num_classes, **options)
-
-
-def _optimizer(config: TrainConfig, steps: int) -> keras.optimizers.Optimizer:
-    total = steps * config.epochs
-    warmup = min(config.warmup_steps, total // 10)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0 if warmup else config.learning_rate,
-        total - warmup,
-        warmup_target=config.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-    return optimizer
+    # A builder whose ImageNet encoder comes with the package takes the argument.
+    if "encoder_weights" in signature(builder).parameters:
+        if source not in ("auto", "imagenet", "none"):
+            raise UserError(
+                f"encoder_weights: {config.model} takes imagenet or none; "
+                "--init-from takes another run's weights"
+            )
+        options["encoder_weights"] = None if source == "none" else "imagenet"
+        model = builder(num_classes, **options)
+    else:
+        model = builder(num_classes, **options)
+        if source not in ("auto", "none"):
+            load_vgg16_kernels(model, source)
+    if config.init_from:
+        path = find_model(config.init_from)
+        kept = copy_matching_weights(load_model(path), model)
+        print(f"weights from {path}" + (f"; new: {', '.join(kept)}" if kept else ""))
+    return model
 
 
 def _class_weights(config: TrainConfig, split: Split) -> np.ndarray | None:
     if config.class_weights == "none":
         return None
     counts, pixels = class_pixel_counts(split)
-    weights = median_frequency_weights(counts, pixels)
+    if config.class_weights == "log":
+        weights = log_frequency_weights(counts)
+    else:
+        weights = median_frequency_weights(counts, pixels)
     if config.class_weights == "sqrt":
         weights = np.sqrt(weights)
     pairs = zip(split.info.classes, weights, strict=True)
@@ -162,11 +205,12 @@ def _say_plan(config, run, train_split, val_split, steps) -> None:
 class Keeper(keras.callbacks.Callback):
     """Ends every epoch by writing what a kill must not take: weights and history."""
 
-    def __init__(self, run: Run, config: TrainConfig, info):
+    def __init__(self, run: Run, config: TrainConfig, info, averaging=None):
         super().__init__()
         self.run = run
         self.keep = config.keep
         self.info = info
+        self.averaging = averaging
         self.started = time.monotonic()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -180,11 +224,22 @@ class Keeper(keras.callbacks.Callback):
         # The kept model comes first: were the checkpoint first, a kill between the
         # two would lose the best epoch for good.
         if self.keep == "last" or is_best or not self.run.model_path.exists():
-            save_model(self.model, self.run.model_path, self.info)
+            self._save_model()
         seconds = round(time.monotonic() - self.started, 1)
         self.run.finish_epoch(
             self.model, {"epoch": epoch + 1, **scores, "seconds": seconds}
         )
+
+    def _save_model(self) -> None:
+        """Writes what is kept: the averaged weights where there are any, in float32."""
+        if self.averaging:
+            self.averaging.on_test_begin()
+        model = self.model
+        if any(layer.compute_dtype != "float32" for layer in model.layers):
+            model = as_float32(model)
+        save_model(model, self.run.model_path, self.info)
+        if self.averaging:
+            self.averaging.on_test_end()
 
 
 class Estimate(keras.callbacks.Callback):

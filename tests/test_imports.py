@@ -12,11 +12,12 @@ import segnet_tf
 PACKAGE = Path(segnet_tf.__file__).parent
 FLOORS = [
     {"errors", "files", "images", "cli"},
-    {"layers", "losses", "metrics", "boundary", "class_weights"},
+    {"layers", "losses", "metrics", "boundary", "class_weights", "batch_norm"},
     {"datasets", "visualize"},
     {"models", "pipeline", "saving", "tflite_file", "lowering"},
     {"config", "evaluation", "inference", "runs"},
-    {"training", "export", "parity"},
+    {"optimizers", "recipes", "export", "parity"},
+    {"training"},
 ]
 """A module imports its own floor or one below; the tree in README.md, as a table."""
 

@@ -3,10 +3,19 @@
 import keras
 
 from segnet_tf.layers import POOLING_MODES, MaxPoolingWithArgmax2D, MaxUnpooling2D
+from segnet_tf.models.pretrained import ENCODER_VARIABLES
 from segnet_tf.models.segnet import SegNet, SegNetBasic
 from segnet_tf.models.segnet_lite import SegNetLite
 
-__all__ = ["MODELS", "SegNet", "SegNetBasic", "SegNetLite", "with_pooling_mode"]
+__all__ = [
+    "ENCODER_VARIABLES",
+    "MODELS",
+    "SegNet",
+    "SegNetBasic",
+    "SegNetLite",
+    "as_float32",
+    "with_pooling_mode",
+]
 
 MODELS = {
     "segnet": SegNet,
@@ -28,14 +37,25 @@ def with_pooling_mode(model: keras.Model, mode: str) -> keras.Model:
     Raises:
         ValueError: for an unknown mode.
     """
-
     if mode not in POOLING_MODES:
         raise ValueError(f"mode must be one of {POOLING_MODES}, not {mode!r}")
 
-    def clone(layer):
-        config = layer.get_config()
+    def change(layer, config):
         if isinstance(layer, MaxPoolingWithArgmax2D | MaxUnpooling2D):
             config["mode"] = mode
+
+    return _twin(model, change)
+
+
+def as_float32(model: keras.Model) -> keras.Model:
+    """A network trained in mixed precision, with the same weights, all in float32."""
+    return _twin(model, lambda _, config: config.update(dtype="float32"))
+
+
+def _twin(model: keras.Model, change) -> keras.Model:
+    def clone(layer):
+        config = layer.get_config()
+        change(layer, config)
         return type(layer).from_config(config)
 
     twin = keras.models.clone_model(model, clone_function=clone)

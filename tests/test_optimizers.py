@@ -1,0 +1,135 @@
+"""What each training option does to the rate and to the weights."""
+
+import math
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from segnet_tf.config import TrainConfig
+from segnet_tf.errors import UserError
+from segnet_tf.models import ENCODER_VARIABLES, MODELS, SegNet
+from segnet_tf.optimizers import WarmUp, build_optimizer
+
+PLAIN = TrainConfig(
+    optimizer="sgd",
+    schedule="constant",
+    learning_rate=0.1,
+    warmup_steps=0,
+    weight_decay=0.0,
+)
+
+
+def rates(config, steps, at) -> list[float]:
+    schedule = build_optimizer(config, steps)._learning_rate
+    return [float(schedule(step)) for step in at]
+
+
+@pytest.mark.parametrize(
+    "schedule, fall",
+    [
+        ("cosine", lambda done: (1 + math.cos(math.pi * done)) / 2),
+        ("poly", lambda done: (1 - done) ** 0.9),
+        ("constant", lambda done: 1.0),
+    ],
+)
+def test_rate_warms_up_then_falls(schedule, fall):
+    config = replace(PLAIN, schedule=schedule, warmup_steps=10)
+    at = [0, 5, 10, 40, 70, 100]
+    expected = [0.0, 0.05] + [0.1 * fall((step - 10) / 90) for step in at[2:]]
+    np.testing.assert_allclose(rates(config, 100, at), expected, atol=1e-7)
+
+
+def test_warm_up_is_a_tenth_of_a_short_run():
+    assert rates(replace(PLAIN, warmup_steps=200), 30, [0, 3])[1] == pytest.approx(0.1)
+
+
+def test_warm_up_survives_serialisation():
+    schedule = WarmUp(keras.optimizers.schedules.CosineDecay(0.3, 50), 7)
+    serialize = keras.optimizers.schedules.serialize
+    again = keras.optimizers.schedules.deserialize(serialize(schedule))
+    assert [float(again(n)) for n in (3, 20)] == [float(schedule(n)) for n in (3, 20)]
+
+
+def one_weight(optimizer, gradients, name="kernel") -> list[float]:
+    """A weight that starts at 1, after each of the gradients."""
+    variable = keras.Variable(1.0, name=name)
+    values = []
+    for gradient in gradients:
+        optimizer.apply([tf.constant(gradient)], [variable])
+        values.append(float(variable.numpy()))
+    return values
+
+
+def test_sgd_has_the_released_momentum():
+    values = one_weight(build_optimizer(PLAIN, 10), [1.0, 1.0])
+    np.testing.assert_allclose(values, [0.9, 0.9 - 0.1 * (1 + 0.9)], rtol=1e-6)
+
+
+def test_weight_decay_spares_batch_norm_and_biases():
+    config = replace(PLAIN, weight_decay=0.5)
+    assert one_weight(build_optimizer(config, 10), [0.0])[0] == pytest.approx(0.95)
+    for name in ("gamma", "beta", "bias"):
+        assert one_weight(build_optimizer(config, 10), [0.0], name) == [1.0]
+
+
+def test_accumulated_gradients_make_one_update_of_their_mean():
+    optimizer = build_optimizer(replace(PLAIN, accumulate=3), 30)
+    values = one_weight(optimizer, [1.0, 2.0, 6.0, 3.0])
+    np.testing.assert_allclose(values, [1.0, 1.0, 1 - 0.1 * 3, 1 - 0.1 * 3], rtol=1e-6)
+
+
+def test_schedule_counts_batches_when_gradients_accumulate():
+    config = replace(PLAIN, accumulate=3, schedule="poly")
+    optimizer = build_optimizer(config, 30)
+    values = one_weight(optimizer, [1.0, 1.0, 1.0])
+    rate = 0.1 * (1 - 2 / 30) ** 0.9
+    assert values[-1] == pytest.approx(1 - rate, rel=1e-6)
+
+
+def test_encoder_learns_at_its_own_rate():
+    keras.utils.set_random_seed(0)
+    model = SegNet(num_classes=2, stages=((4,), (4, 4)))
+    before = {v.path: v.numpy() for v in model.trainable_variables}
+    optimizer = build_optimizer(replace(PLAIN, encoder_rate_factor=0.25), 10)
+    ones = [tf.ones(v.shape) for v in model.trainable_variables]
+    optimizer.apply(ones, model.trainable_variables)
+    for variable in model.trainable_variables:
+        moved = (before[variable.path] - variable.numpy()).mean()
+        encoder = variable.path.split("/")[0].removesuffix("_bn").endswith("_D")
+        assert moved == pytest.approx(0.1 if encoder else 0.025, rel=1e-3)
+
+
+ENCODERS = {
+    "segnet": {f"conv{s}_{n}" for s, m in zip(range(1, 6), (2, 2, 3, 3, 3), strict=True)
+               for n in range(1, m + 1)},
+    "segnet_basic": {f"conv{n}" for n in range(1, 5)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoder_is_found_by_name(name):
+    import re
+
+    model = MODELS[name](num_classes=2)
+    found = {
+        variable.path.split("/")[0].removesuffix("_bn")
+        for variable in model.trainable_variables
+        if re.fullmatch(ENCODER_VARIABLES, variable.path)
+    }
+    assert found == ENCODERS[name]
+
+
+def test_jit_needs_another_pooling_mode():
+    with pytest.raises(UserError, match="--pooling-mode window or mask"):
+        TrainConfig(jit_compile=True)
+    assert TrainConfig(jit_compile=True, pooling_mode="mask").jit_compile
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "encoder_rate_factor"])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+def test_rates_must_be_positive(name, value):
+    with pytest.raises(UserError, match=name):
+        TrainConfig(**{name: value})

@@ -1,0 +1,44 @@
+"""Recipes are valid configurations, and flags beside them win."""
+
+import importlib.util
+import sys
+
+import pytest
+from conftest import ROOT
+
+from segnet_tf.config import TrainConfig
+from segnet_tf.models import MODELS
+from segnet_tf.recipes import RECIPES
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_is_a_valid_configuration(name):
+    config = TrainConfig(**RECIPES[name].options)
+    assert config.model in MODELS
+    assert RECIPES[name].expects
+
+
+def configured(monkeypatch, *flags) -> TrainConfig:
+    """What train.py makes of its flags, without the training."""
+    import segnet_tf.training
+
+    spec = importlib.util.spec_from_file_location("train_command", ROOT / "train.py")
+    command = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(command)
+    configs = []
+    monkeypatch.setattr(segnet_tf.training, "train", lambda c, *_: configs.append(c))
+    monkeypatch.setattr(sys, "argv", ["train.py", *flags])
+    command.main()
+    return configs[0]
+
+
+def test_flags_win_over_the_recipe(monkeypatch):
+    flags = ("--recipe=paper_segnet_basic", "--epochs=3", "--flip", "--scale=0.5-2")
+    config = configured(monkeypatch, *flags)
+    assert (config.epochs, config.flip, config.scale) == (3, True, (0.5, 2.0))
+    assert (config.optimizer, config.crop) == ("sgd", (360, 480))
+
+
+def test_no_flags_are_the_defaults(monkeypatch):
+    assert configured(monkeypatch) == TrainConfig()
+    assert not configured(monkeypatch, "--no-flip").flip

@@ -1,0 +1,276 @@
+"""What the options of a run do, from the weights they start with to those they keep."""
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from segnet_tf import load_model
+from segnet_tf.batch_norm import reestimate_batch_norm
+from segnet_tf.config import TrainConfig
+from segnet_tf.datasets.synthetic import INFO
+from segnet_tf.errors import UserError
+from segnet_tf.models import SegNet, SegNetBasic, SegNetLite
+from segnet_tf.models.pretrained import (
+    KERNELS,
+    copy_matching_weights,
+    load_vgg16_kernels,
+)
+from segnet_tf.saving import save_model
+from segnet_tf.training import build, train
+
+QUICK = {
+    "train_split": "train:4",
+    "val_split": "val:1",
+    "model": "segnet_basic",
+    "crop": (32, 48),
+    "batch_size": 2,
+    "epochs": 2,
+}
+
+
+# Weights to start from
+
+
+@pytest.fixture(scope="module")
+def vgg16_file(tmp_path_factory):
+    """VGG16 with random weights, as Keras writes it."""
+    path = tmp_path_factory.mktemp("vgg16") / "vgg16.weights.h5"
+    keras.applications.VGG16(include_top=False, weights=None).save_weights(path)
+    return path
+
+
+def test_vgg16_kernels_see_what_they_saw(vgg16_file, rng):
+    """The first convolution gives what VGG16's gives on VGG16's own preprocessing."""
+    model = SegNet()
+    load_vgg16_kernels(model, vgg16_file)
+    vgg16 = keras.applications.VGG16(include_top=False, weights=None)
+    vgg16.load_weights(vgg16_file)
+    image = rng.integers(0, 256, (1, 12, 12, 3)).astype(np.float32)
+    theirs = keras.Model(vgg16.input, vgg16.get_layer("block1_conv1").output)
+    # VGG16 ends its layer with a ReLU and starts it with a bias of 0.
+    expected = theirs(keras.applications.vgg16.preprocess_input(image.copy()))
+    ours = keras.Model(model.input, model.get_layer("conv1_1").output)(image)
+    np.testing.assert_allclose(tf.nn.relu(ours), expected, rtol=1e-4, atol=1e-2)
+    for layer in ("conv3_2", "conv5_3"):
+        np.testing.assert_array_equal(
+            model.get_layer(layer).kernel, vgg16.get_layer(KERNELS[layer]).kernel
+        )
+
+
+def write_kernels(path, shapes: dict, pattern: str) -> None:
+    with h5py.File(path, "w") as file:
+        for name, shape in shapes.items():
+            kernel = np.full(shape, float(name[5]), np.float32)
+            file[pattern.format(name)] = kernel
+            file[pattern.format(name) + "_bias"] = np.zeros(shape[-1], np.float32)
+
+
+@pytest.fixture(scope="module")
+def segnet():
+    return SegNet()
+
+
+@pytest.fixture(scope="module")
+def vgg16_shapes(segnet) -> dict:
+    return {KERNELS[n]: segnet.get_layer(n).kernel.shape for n in KERNELS}
+
+
+@pytest.mark.parametrize("pattern", ["{0}/{0}_W_1:0", "{0}/{0}/kernel:0"])
+def test_vgg16_files_of_older_keras(tmp_path, segnet, vgg16_shapes, pattern):
+    write_kernels(tmp_path / "vgg16.h5", vgg16_shapes, pattern)
+    segnet.get_layer("conv4_2").kernel.assign(np.zeros((3, 3, 512, 512)))
+    load_vgg16_kernels(segnet, tmp_path / "vgg16.h5")
+    assert float(segnet.get_layer("conv4_2").kernel.numpy().mean()) == 4.0
+
+
+def test_a_vgg16_file_that_does_not_fit_names_the_layer(tmp_path, segnet, vgg16_shapes):
+    wide = {**vgg16_shapes, "block3_conv2": (3, 3, 256, 8)}
+    write_kernels(tmp_path / "wide.h5", wide, "{0}/kernel")
+    with pytest.raises(UserError, match="wide.h5: layer block3_conv2 .*conv3_2"):
+        load_vgg16_kernels(segnet, tmp_path / "wide.h5")
+    short = {name: shape for name, shape in wide.items() if name != "block5_conv1"}
+    write_kernels(tmp_path / "short.h5", short, "{0}/kernel")
+    with pytest.raises(UserError, match="no kernel of layer block5_conv1"):
+        load_vgg16_kernels(segnet, tmp_path / "short.h5")
+
+
+def test_vgg16_kernels_where_there_are_none(tmp_path, segnet, monkeypatch):
+    (tmp_path / "text.h5").write_text("not HDF5")
+    with pytest.raises(UserError, match="no HDF5 file"):
+        load_vgg16_kernels(segnet, tmp_path / "text.h5")
+    with pytest.raises(UserError, match="no such file"):
+        load_vgg16_kernels(segnet, tmp_path / "none.h5")
+    with pytest.raises(UserError, match="none come with segnet_basic"):
+        load_vgg16_kernels(SegNetBasic(), "imagenet")
+
+    def no_network(**_):
+        raise Exception("URL fetch failure on https://... : None -- unreachable")
+
+    monkeypatch.setattr(keras.applications, "VGG16", no_network)
+    with pytest.raises(UserError, match="notop.h5 elsewhere .*--encoder-weights FILE"):
+        load_vgg16_kernels(segnet, "imagenet")
+
+
+def test_segnet_lite_takes_no_file(tmp_path):
+    config = TrainConfig(encoder_weights=str(tmp_path / "x.h5"))
+    with pytest.raises(UserError, match="--init-from"):
+        build(config, 3)
+
+
+def test_init_from_a_run_with_other_classes(tmp_path, capsys):
+    keras.utils.set_random_seed(1)
+    donor = SegNetLite(num_classes=11, width=0.25)
+    keras.utils.set_random_seed(2)
+    target = SegNetLite(num_classes=4, width=0.25)
+    classifier = target.get_layer("classifier").get_weights()
+    assert copy_matching_weights(donor, target) == ["classifier"]
+    for layer in target.layers:
+        if layer.name != "classifier":
+            for ours, theirs in zip(
+                layer.weights, donor.get_layer(layer.name).weights, strict=True
+            ):
+                np.testing.assert_array_equal(ours, theirs)
+    for new, old in zip(
+        target.get_layer("classifier").get_weights(), classifier, strict=True
+    ):
+        np.testing.assert_array_equal(new, old)
+    with pytest.raises(UserError, match="no layer of segnet_basic fits segnet_lite"):
+        copy_matching_weights(SegNetBasic(filters=8), target)
+
+
+def test_build_says_what_init_from_did_not_bring(tmp_path, capsys):
+    save_model(SegNetBasic(num_classes=11), tmp_path / "model.keras", INFO)
+    config = TrainConfig(model="segnet_basic", init_from=str(tmp_path))
+    model = build(config, 3)
+    assert "; new: conv_classifier" in capsys.readouterr().out
+    donor = load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        model.get_layer("conv1").kernel, donor.get_layer("conv1").kernel
+    )
+
+
+# Statistics
+
+
+def test_reestimated_statistics_are_the_batches_average(rng):
+    model = SegNetBasic(num_classes=3, filters=8)
+    batches = [rng.uniform(0, 255, (2, 16, 16, 3)).astype(np.float32) for _ in range(3)]
+    features = keras.Model(model.input, model.get_layer("conv1").output)
+    first = [features(batch).numpy() for batch in batches]
+    weights = [v.numpy() for v in model.trainable_variables]
+    assert reestimate_batch_norm(model, batches) == 3
+    norm = model.get_layer("conv1_bn")
+    means = np.mean([f.mean(axis=(0, 1, 2)) for f in first], axis=0)
+    variances = np.mean([f.var(axis=(0, 1, 2)) for f in first], axis=0)
+    np.testing.assert_allclose(norm.moving_mean, means, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(norm.moving_variance, variances, rtol=1e-4)
+    assert norm.momentum == 0.9
+    for before, variable in zip(weights, model.trainable_variables, strict=True):
+        np.testing.assert_array_equal(before, variable)
+
+
+def test_reestimated_statistics_reproduce_a_single_batch(rng):
+    """With one batch, prediction normalises by just what training did."""
+    model = SegNetBasic(num_classes=3, filters=8)
+    batch = rng.uniform(0, 255, (2, 16, 16, 3)).astype(np.float32)
+    reestimate_batch_norm(model, [batch])
+    np.testing.assert_allclose(
+        model(batch, training=False), model(batch, training=True), rtol=1e-3, atol=1e-3
+    )
+
+
+def test_no_batch_to_reestimate_from():
+    with pytest.raises(ValueError, match="no batch"):
+        reestimate_batch_norm(SegNetBasic(num_classes=3, filters=8), [])
+
+
+# Whole runs
+
+
+def test_a_run_keeps_the_averaged_weights(tmp_path):
+    """With momentum near 1 the average stays at the first update's weights."""
+    keras.utils.set_random_seed(0)
+    start = build(TrainConfig(**QUICK), 11).get_layer("conv1").kernel.numpy()
+    folder = train(TrainConfig(**QUICK, ema=0.9999), str(tmp_path / "run"))
+    kept = load_model(folder / "model.keras").get_layer("conv1").kernel.numpy()
+    checkpoint = next((folder / "checkpoint").iterdir())
+    raw = keras.models.load_model(checkpoint).get_layer("conv1").kernel.numpy()
+    rate = TrainConfig().learning_rate  # no update of AdamW's is larger
+    assert np.abs(raw - start).max() > 1.5 * rate
+    assert np.abs(kept - start).max() < 1.01 * rate
+
+
+def test_a_run_resumes_with_averages_and_two_rates(tmp_path):
+    """Stopping after an epoch and going on gives what going through gives."""
+    options = {**QUICK, "ema": 0.5, "encoder_rate_factor": 0.5, "accumulate": 2}
+    through = train(TrainConfig(**options), str(tmp_path / "through"))
+
+    class Stop(Exception):
+        pass
+
+    from segnet_tf.runs import Run
+
+    finish_epoch = Run.finish_epoch
+
+    def stop_after_first(self, *arguments):
+        finish_epoch(self, *arguments)
+        raise Stop
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "finish_epoch", stop_after_first)
+        with pytest.raises(Stop):
+            train(TrainConfig(**options), str(tmp_path / "halves"))
+    halves = train(TrainConfig(**options), str(tmp_path / "halves"), resume=True)
+    for ours, theirs in zip(
+        load_model(halves / "model.keras").weights,
+        load_model(through / "model.keras").weights,
+        strict=True,
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_mixed_precision_keeps_float32(tmp_path):
+    config = TrainConfig(**{**QUICK, "epochs": 1}, mixed_precision=True)
+    folder = train(config, str(tmp_path / "run"))
+    checkpoint = next((folder / "checkpoint").iterdir())
+    trained = keras.models.load_model(checkpoint)
+    assert trained.get_layer("conv2").compute_dtype in ("bfloat16", "float16")
+    kept = load_model(folder / "model.keras")
+    assert {layer.compute_dtype for layer in kept.layers} == {"float32"}
+    for ours, theirs in zip(kept.weights, trained.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_jit_compile_trains_alike(tmp_path):
+    losses = []
+    for jit in (False, True):
+        config = TrainConfig(
+            **{**QUICK, "epochs": 1, "train_split": "train:2"},
+            jit_compile=jit,
+            pooling_mode="window",
+        )
+        folder = train(config, str(tmp_path / f"jit-{jit}"))
+        line = (folder / "history.csv").read_text().split("\n")
+        row = dict(zip(line[0].split(","), line[1].split(","), strict=True))
+        losses.append(float(row["loss"]))
+        checkpoint = next((folder / "checkpoint").iterdir())
+        assert keras.models.load_model(checkpoint).jit_compile is jit
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_reestimate_bn_changes_the_kept_model_alone(tmp_path):
+    config = TrainConfig(**{**QUICK, "epochs": 1}, reestimate_bn=True)
+    folder = train(config, str(tmp_path / "run"))
+    kept = load_model(folder / "model.keras")
+    trained = keras.models.load_model(next((folder / "checkpoint").iterdir()))
+    np.testing.assert_array_equal(
+        kept.get_layer("conv1").kernel, trained.get_layer("conv1").kernel
+    )
+    moved = (
+        kept.get_layer("conv1_bn").moving_variance
+        - trained.get_layer("conv1_bn").moving_variance
+    )
+    assert np.abs(moved).max() > 1e-2
