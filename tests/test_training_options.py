@@ -244,6 +244,7 @@ def test_mixed_precision_keeps_float32(tmp_path):
     assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
 def test_jit_compile_trains_alike(tmp_path):
     losses = []
     for jit in (False, True):
