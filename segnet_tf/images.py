@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from segnet_tf.errors import UserError
 
-__all__ = ["IMAGE_SUFFIXES", "read_image", "read_mask"]
+__all__ = ["IMAGE_SUFFIXES", "read_image", "read_mask", "read_pair"]
 
 # A list of our own keeps out what else Pillow opens: EPS, for one, starts Ghostscript.
 # JPEG brings in MPO, which many cameras write under the name .jpg.
@@ -89,6 +89,25 @@ def read_mask(
         else:
             ids = _equal_channels(np.asarray(mask.convert("RGB")))
         return ids
+
+
+def read_pair(
+    image_path: str | os.PathLike,
+    mask_path: str | os.PathLike,
+    colours: Mapping[tuple[int, int, int], int] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """An image and its mask, as `read_image` and `read_mask` give them.
+
+    Raises:
+        UserError: as theirs, and where the two are not of one size.
+    """
+    image, mask = read_image(image_path), read_mask(mask_path, colours)
+    if image.shape[:2] != mask.shape:
+        raise UserError(
+            f"{mask_path}: {mask.shape[1]}x{mask.shape[0]}, but "
+            f"{Path(image_path).name} is {image.shape[1]}x{image.shape[0]}"
+        )
+    return image, mask
 
 
 @contextmanager

@@ -23,7 +23,7 @@ import numpy as np
 
 from segnet_tf.datasets.split import IGNORE_LABEL, DatasetInfo, Split
 from segnet_tf.errors import UserError
-from segnet_tf.images import IMAGE_SUFFIXES, read_image, read_mask
+from segnet_tf.images import IMAGE_SUFFIXES, read_pair
 
 __all__ = ["SPLITS", "default_colours", "load", "read_classes"]
 
@@ -75,12 +75,7 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
 
 
 def _read_pair(image_path: Path, mask_path: Path, info: DatasetInfo, table: dict):
-    image, labels = read_image(image_path), read_mask(mask_path, table)
-    if image.shape[:2] != labels.shape:
-        raise UserError(
-            f"{mask_path}: {labels.shape[1]}x{labels.shape[0]}, but {image_path.name} "
-            f"is {image.shape[1]}x{image.shape[0]}"
-        )
+    image, labels = read_pair(image_path, mask_path, table)
     wrong = labels[(labels >= info.num_classes) & (labels != IGNORE_LABEL)]
     if wrong.size:
         raise UserError(

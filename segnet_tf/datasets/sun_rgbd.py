@@ -21,7 +21,7 @@ import numpy as np
 from segnet_tf.datasets.folder import default_colours
 from segnet_tf.datasets.split import DatasetInfo, Split
 from segnet_tf.errors import UserError
-from segnet_tf.images import read_image, read_mask
+from segnet_tf.images import read_pair
 
 __all__ = ["INFO", "SPLITS", "load"]
 
@@ -76,12 +76,7 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
 
     def read(index: int) -> tuple[np.ndarray, np.ndarray]:
         image_path, label_path = pairs[index]
-        image, mask = read_image(image_path), read_mask(label_path)
-        if image.shape[:2] != mask.shape:
-            raise UserError(
-                f"{label_path}: {mask.shape[1]}x{mask.shape[0]}, but {image_path.name} "
-                f"is {image.shape[1]}x{image.shape[0]}"
-            )
+        image, mask = read_pair(image_path, label_path)
         if mask.max() > INFO.num_classes:
             raise UserError(f"{label_path}: id {mask.max()}, expected 0 to 37")
         # Void is 0, one below the first class: it wraps around to 255.

@@ -18,7 +18,7 @@ import numpy as np
 
 from segnet_tf.datasets.split import IGNORE_LABEL, DatasetInfo, Split
 from segnet_tf.errors import UserError
-from segnet_tf.images import read_image, read_mask
+from segnet_tf.images import read_pair
 
 __all__ = ["DATA_DIR_VARIABLE", "INFO", "SPLITS", "load"]
 
@@ -77,12 +77,7 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
 
     def read(index: int) -> tuple[np.ndarray, np.ndarray]:
         image_path, mask_path = pairs[index]
-        image, mask = read_image(image_path), read_mask(mask_path)
-        if image.shape[:2] != mask.shape:
-            raise UserError(
-                f"{mask_path}: {mask.shape[1]}x{mask.shape[0]}, but its frame is "
-                f"{image.shape[1]}x{image.shape[0]}"
-            )
+        image, mask = read_pair(image_path, mask_path)
         labels = np.where(mask == INFO.ignore_label, IGNORE_LABEL, mask)
         wrong = labels[(labels >= INFO.num_classes) & (labels != IGNORE_LABEL)]
         if wrong.size:
