@@ -48,6 +48,8 @@ def SegNetLite(
     pooling_mode: str = "argmax",
     width: float = 1.0,
     encoder_weights: str | None = None,
+    skips: bool = False,
+    context_dilations: tuple[int, ...] = CONTEXT_DILATIONS,
     name: str = "segnet_lite",
 ) -> keras.Model:
     """A SegNet of depthwise-separable stages.
@@ -59,6 +61,10 @@ def SegNetLite(
         width: factor on every stage's filters.
         encoder_weights: "imagenet" for EfficientNet-Lite0's, which come with the
             package and need width 1 and RGB; None for a random start.
+        skips: add the encoder's features, through 1x1 convolutions, to what unpooling
+            puts at their positions, at all sizes but the image's own (the paper's
+            EncoderAddition, table 1). They start at zero.
+        context_dilations: of the depthwise blocks at the smallest size.
 
     Input: float32 (B, H, W, input_channels) in [0, 255], any H and W; scaling to
         about -1..1 is inside.
@@ -91,7 +97,7 @@ def SegNetLite(
             )
             block += 1
 
-    for dilation in CONTEXT_DILATIONS:
+    for dilation in context_dilations:
         filters = x.shape[-1]
         y = _depthwise_separable(x, filters, f"context{dilation}", dilation=dilation)
         x = layers.Add(name=f"context{dilation}_add")([x, y])
@@ -104,6 +110,9 @@ def SegNetLite(
             x = layers.ReLU(6.0, name="reduce_relu")(x)
         unpool = MaxUnpooling2D(pooling_mode, name=f"upsample{level}")
         x = unpool(x, positions, like=before)
+        if skips and level > 1:
+            skip = _conv_bn(before, filters, f"skip{level}", gamma="zeros")
+            x = layers.Add(name=f"skip{level}_add")([x, skip])
         narrower = (
             poolings[level - 2][0].shape[-1] if level > 1 else scaled(HEAD_FILTERS)
         )
@@ -137,13 +146,16 @@ def _load_encoder(model: keras.Model, weights: str) -> None:
             variable.assign(arrays[key])
 
 
-def _batch_norm(x, name: str):
+def _batch_norm(x, name: str, gamma: str = "ones"):
     return layers.BatchNormalization(
-        momentum=BN_MOMENTUM, epsilon=BN_EPSILON, name=f"{name}_bn"
+        momentum=BN_MOMENTUM,
+        epsilon=BN_EPSILON,
+        gamma_initializer=gamma,
+        name=f"{name}_bn",
     )(x)
 
 
-def _conv_bn(x, filters: int, name: str, kernel_size: int = 1):
+def _conv_bn(x, filters: int, name: str, kernel_size: int = 1, gamma: str = "ones"):
     x = layers.Conv2D(
         filters,
         kernel_size,
@@ -152,7 +164,7 @@ def _conv_bn(x, filters: int, name: str, kernel_size: int = 1):
         kernel_initializer="he_normal",
         name=name,
     )(x)
-    return _batch_norm(x, name)
+    return _batch_norm(x, name, gamma)
 
 
 def _depthwise_bn_relu(x, kernel_size: int, name: str, dilation: int = 1):

@@ -1,0 +1,126 @@
+"""Trials of SegNetLite on CamVid at an equal budget, ranked by held-out frames.
+
+python -m benchmarks.trials --data-dir CamVid --lists LISTS base skips --seeds 0
+
+LISTS holds proxy_train.txt, proxy_unseen.txt and proxy_seen.txt, names of frames out
+of CamVid's train split: what to learn from, frames of a sequence it has not seen, and
+the later part of one it has. The score is 0.73 unseen + 0.27 seen, the proportions of
+CamVid's test split. Each trial is a run of its own under runs/trials/; what is there
+already is not trained again, what was cut short goes on. The table is printed, and
+written to benchmarks/results/trials.md.
+"""
+
+import argparse
+import json
+from functools import partial
+from pathlib import Path
+
+from segnet_tf import cli, datasets
+from segnet_tf.config import TrainConfig
+from segnet_tf.evaluation import evaluate
+from segnet_tf.files import replacing, write_json
+from segnet_tf.models import MODELS, SegNetLite
+from segnet_tf.saving import load_model
+from segnet_tf.training import train
+
+RUNS = Path("runs/trials")
+TABLE = Path("benchmarks/results/trials.md")
+EPOCHS = 35
+"""Of 29 steps: about a thousand."""
+
+BASE = {"pooling_mode": "window", "learning_rate": 5e-3, "scale": (0.6, 1.5)}
+
+# What each trial changes: options of the run, and of the network.
+TRIALS = {
+    "base": ({}, {}),
+    "issue-recipe": ({"learning_rate": 2e-3, "scale": (0.5, 1.3)}, {}),
+    "scratch": ({"encoder_weights": "none"}, {}),
+    "skips": ({}, {"skips": True}),
+    "no-context": ({}, {"context_dilations": ()}),
+    "wide-context": ({}, {"context_dilations": (2, 4, 8)}),
+    "weights-none": ({"class_weights": "none"}, {}),
+    "weights-log": ({"class_weights": "log"}, {}),
+    "weights-median": ({"class_weights": "median"}, {}),
+    "ema": ({"ema": 0.99}, {}),
+    "slow-encoder": ({"encoder_rate_factor": 0.25}, {}),
+    "wide-scale": ({"scale": (0.4, 2.0)}, {}),
+    "narrow-scale": ({"scale": (0.8, 1.3)}, {}),
+    "large-crop": ({"crop": (272, 360), "batch_size": 4, "epochs": 18}, {}),
+    "dice": ({"loss": "dice"}, {}),
+    "ohem": ({"loss": "ohem"}, {}),
+    "bn": ({"reestimate_bn": True}, {}),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("trials", nargs="+", choices=TRIALS, metavar="TRIAL")
+    parser.add_argument("--data-dir", required=True)
+    parser.add_argument("--lists", required=True, type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    arguments = parser.parse_args()
+    for seed in arguments.seeds:
+        for name in arguments.trials:
+            run_trial(name, seed, arguments)
+            write_table()
+
+
+def run_trial(name: str, seed: int, arguments) -> None:
+    """Trains and scores one trial; its scores end up in the run's proxy.json."""
+    options, network = TRIALS[name]
+    folder = RUNS / f"{name}-{arguments.epochs}-{seed}"
+    if (folder / "proxy.json").is_file():
+        return
+    MODELS[f"segnet_lite_{name}"] = partial(SegNetLite, **network)
+    epochs = options.get("epochs", EPOCHS) * arguments.epochs // EPOCHS
+    config = TrainConfig(
+        **{**BASE, **options, "epochs": epochs, "validate_every": epochs},
+        dataset="camvid",
+        data_dir=arguments.data_dir,
+        train_split=str(arguments.lists / "proxy_train.txt"),
+        val_split=str(arguments.lists / "proxy_unseen.txt"),
+        model=f"segnet_lite_{name}",
+        keep="last",
+        seed=seed,
+    )
+    print(f"trial {name}, seed {seed}")
+    train(config, str(folder), resume=(folder / "config.json").is_file())
+    model = load_model(folder / "model.keras")
+    scores = {}
+    for part in ("unseen", "seen"):
+        listing = str(arguments.lists / f"proxy_{part}.txt")
+        split = datasets.load("camvid", listing, arguments.data_dir)
+        result = evaluate(model, split)
+        scores[part] = result.as_dict(split.info.classes)
+    means = {part: scores[part]["mean_iou"] for part in scores}
+    scores["score"] = 0.73 * means["unseen"] + 0.27 * means["seen"]
+    scores["trial"] = {"name": name, "seed": seed, "epochs": arguments.epochs}
+    write_json(folder / "proxy.json", scores)
+
+
+def write_table() -> None:
+    """One line a trial, best first, of all that have been scored so far."""
+    rows = [json.loads(path.read_text()) for path in RUNS.glob("*/proxy.json")]
+    rows.sort(key=lambda row: -row["score"])
+    lines = [
+        "| trial | epochs | seed | score | unseen | seen | Pole | SignSymbol |"
+        " Pedestrian | Bicyclist |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        trial, classes = row["trial"], row["unseen"]["per_class_iou"]
+        values = [row["score"], row["unseen"]["mean_iou"], row["seen"]["mean_iou"]]
+        thin = ("Pole", "SignSymbol", "Pedestrian", "Bicyclist")
+        values += [classes[name] or 0.0 for name in thin]
+        cells = [trial["name"], trial["epochs"], trial["seed"]]
+        cells += [f"{100 * value:.1f}" for value in values]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    text = "\n".join(lines)
+    print(text)
+    with replacing(TABLE) as temporary:
+        temporary.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    cli.run(main, "benchmarks.trials")
