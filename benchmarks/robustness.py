@@ -1,0 +1,99 @@
+"""How a model stands bad pictures: mIoU on a split under eight corruptions.
+
+python -m benchmarks.robustness --dataset camvid --data-dir CamVid --split val
+
+Each corruption is what its name says and nothing more, the same for every image of the
+same place in the split. The picture that goes in may change its size; labels are
+scored at the truth's own. A table is printed and, with --output, written.
+"""
+
+import argparse
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from segnet_tf import cli, datasets
+from segnet_tf.datasets.split import IGNORE_LABEL, Split
+from segnet_tf.files import replacing
+from segnet_tf.inference import Predictor, find_model
+from segnet_tf.metrics import Scores, confusion_matrix
+
+NOISE = 20.0
+"""Standard deviation, of 255."""
+
+
+def resized(image: Image.Image, factor: float) -> Image.Image:
+    size = tuple(round(factor * side) for side in image.size)
+    return image.resize(size, Image.Resampling.BICUBIC)
+
+
+def noisy(image: Image.Image, index: int) -> Image.Image:
+    pixels = np.asarray(image, np.float32)
+    noise = np.random.default_rng(index).normal(0, NOISE, pixels.shape)
+    return Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8))
+
+
+def brighter(image: Image.Image, factor: float) -> Image.Image:
+    return image.point(lambda value: min(255, round(factor * value)))
+
+
+def jpeg(image: Image.Image, quality: int) -> Image.Image:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return Image.open(buffer)
+
+
+CORRUPTIONS = {
+    "none": lambda image, index: image,
+    "blur, radius 2": lambda image, index: image.filter(ImageFilter.GaussianBlur(2)),
+    f"noise, {NOISE:.0f} of 255": noisy,
+    "dark, a third of the light": lambda image, index: brighter(image, 1 / 3),
+    "bright, twice the light": lambda image, index: brighter(image, 2),
+    "JPEG, quality 20": lambda image, index: jpeg(image, 20),
+    "half the size": lambda image, index: resized(image, 0.5),
+    "twice the size": lambda image, index: resized(image, 2),
+    "grey": lambda image, index: image.convert("L").convert("RGB"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--model", help="as evaluate.py takes it [the shipped one]")
+    parser.add_argument("--dataset", choices=datasets.DATASETS, default="camvid")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--split", default="val")
+    parser.add_argument("--output", type=Path, help="file for the table")
+    arguments = parser.parse_args()
+    split = datasets.load(arguments.dataset, arguments.split, arguments.data_dir)
+    predictor = Predictor(find_model(arguments.model))
+    classes = split.info.classes
+    lines = [
+        f"| corruption | mIoU | G | {' | '.join(classes)} |",
+        "|---" * (len(classes) + 3) + "|",
+    ]
+    for name, corrupt in CORRUPTIONS.items():
+        scores = score(predictor, split, corrupt)
+        values = [scores.mean_iou, scores.global_accuracy, *scores.per_class_iou]
+        lines.append(f"| {name} | {' | '.join(f'{100 * v:.1f}' for v in values)} |")
+        print(lines[-1], flush=True)
+    if arguments.output:
+        with replacing(arguments.output) as temporary:
+            temporary.write_text("\n".join(lines) + "\n")
+
+
+def score(predictor: Predictor, split: Split, corrupt) -> Scores:
+    """Scores over the split, the labels resized to the truth's size."""
+    classes = split.info.num_classes
+    confusion = np.zeros((classes, classes), np.int64)
+    for index, (image, truth) in enumerate(split):
+        corrupted = corrupt(Image.fromarray(image), index).convert("RGB")
+        labels = Image.fromarray(predictor.labels(np.asarray(corrupted)))
+        labels = labels.resize(truth.shape[::-1], Image.Resampling.NEAREST)
+        confusion += confusion_matrix(truth, np.asarray(labels), classes, IGNORE_LABEL)
+    return Scores.from_confusion(confusion)
+
+
+if __name__ == "__main__":
+    cli.run(main, "benchmarks.robustness")
