@@ -63,6 +63,7 @@ def main() -> None:
         print(recipe.expects)
     config = TrainConfig(**{**(recipe.options if recipe else {}), **given})
 
+    cli.load_tensorflow()
     from segnet_tf.training import train
 
     train(config, output, resume)

@@ -2,11 +2,12 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 
 from segnet_tf.errors import UserError
 
-__all__ = ["run"]
+__all__ = ["load_tensorflow", "run"]
 
 
 def run(main: Callable[[], None], command: str | None = None) -> None:
@@ -15,8 +16,6 @@ def run(main: Callable[[], None], command: str | None = None) -> None:
     Args:
         command: what to call it in messages, where the file's name would not do.
     """
-    # TensorFlow's start-up notices, an "error" about an absent GPU among them, would
-    # bury the first lines a newcomer reads. What matters comes as an exception.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         main()
@@ -25,5 +24,29 @@ def run(main: Callable[[], None], command: str | None = None) -> None:
         print(f"{name}: error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("\ninterrupted; --resume goes on where there is a run", file=sys.stderr)
+        print("\ninterrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow and finds its devices, without the notices of that hour.
+
+    They come from below Python, an "error" about an absent GPU among them, heed no
+    log level, and would bury the first lines a newcomer reads.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as notices:
+        os.dup2(notices.fileno(), 2)
+        try:
+            import tensorflow
+
+            tensorflow.config.list_physical_devices()
+        except BaseException:
+            # Then they are worth reading.
+            notices.seek(0)
+            os.write(stderr, notices.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

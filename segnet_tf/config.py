@@ -89,8 +89,10 @@ class TrainConfig:
                 raise UserError(f"{name}: {getattr(self, name)}, must not be negative")
         if min(self.crop) < 32:
             raise UserError(f"crop: {self.crop}, must be at least 32x32")
-        if not 0 < self.scale[0] <= self.scale[1]:
+        if not 0 < self.scale[0] <= self.scale[1] < float("inf"):
             raise UserError(f"scale: {self.scale}, must be 0 < LOW <= HIGH")
+        if not 0 <= self.seed < 2**31:
+            raise UserError(f"seed: {self.seed}, must be in 0 to {2**31 - 1}")
         for name in ("light", "ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name}: {getattr(self, name)}, must be in [0, 1)")

@@ -22,7 +22,14 @@ import tensorflow as tf
 
 __all__ = ["POOLING_MODES", "MaxPoolingWithArgmax2D", "MaxUnpooling2D"]
 
-POOLING_MODES = ("argmax", "window", "mask")
+_POSITION_TYPES = {
+    "argmax": ("int",),
+    "window": ("uint8",),
+    "mask": ("float", "bfloat"),
+}
+"""How the names of the positions' types begin, by mode."""
+
+POOLING_MODES = tuple(_POSITION_TYPES)
 
 
 def _check_mode(mode: str) -> str:
@@ -226,7 +233,8 @@ class MaxUnpooling2D(keras.layers.Layer):
         positions: what MaxPoolingWithArgmax2D returned, in the same mode.
         like: optional tensor (B, H, W, any) whose height and width the output takes:
             the pooling's input. Only its shape is read. Without it the output is
-            exactly twice as high and wide as `values`.
+            exactly twice as high and wide as `values`, which is right only where the
+            pooling's input was: flat positions of an odd width fit no other.
     Output: (B, H, W, C) in the layer's compute dtype, at most one nonzero a window.
 
     Raises:
@@ -274,6 +282,9 @@ class MaxUnpooling2D(keras.layers.Layer):
                         f"values of {values.shape} cannot be unpooled to the height "
                         f"and width of like, {like.shape}: pooling that gives half"
                     )
+        dtype = keras.backend.standardize_dtype(positions.dtype)
+        if not dtype.startswith(_POSITION_TYPES[self.mode]):
+            raise ValueError(f"positions of {dtype} are not of mode {self.mode!r}")
         channels = values.shape[-1] * (4 if self.mode == "mask" else 1)
         expected = (*values.shape[:3], channels)
         if len(positions.shape) != 4 or any(

@@ -5,7 +5,7 @@ import keras
 from segnet_tf.config import TrainConfig
 from segnet_tf.models import ENCODER_VARIABLES
 
-__all__ = ["WarmUp", "build_optimizer"]
+__all__ = ["WarmUp", "build_optimizer", "decay_kernels_only"]
 
 SGD_MOMENTUM = 0.9
 """The released solver's."""
@@ -45,9 +45,19 @@ def _optimizer(config, steps: int, rate: float) -> keras.optimizers.Optimizer:
         optimizer = keras.optimizers.SGD(momentum=SGD_MOMENTUM, **options)
     else:
         optimizer = keras.optimizers.AdamW(**options)
-    if config.weight_decay:
-        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    decay_kernels_only(optimizer)
     return optimizer
+
+
+def decay_kernels_only(optimizer: keras.optimizers.Optimizer) -> None:
+    """Spares batch normalisation and biases; to be said again after loading.
+
+    Keras does not save this with the optimizer, and fixes it at the first step.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # of loss scaling
+    for each in getattr(inner, "optimizers", [inner]):
+        if each.weight_decay:
+            each.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
 
 
 def _schedule(config, steps: int, rate: float):

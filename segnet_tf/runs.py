@@ -11,6 +11,8 @@ runs/<name>/
 
 import csv
 import json
+import shutil
+import zipfile
 from pathlib import Path
 
 import keras
@@ -46,7 +48,7 @@ class Run:
             UserError: where `output` already holds something.
         """
         folder = Path(output) if output else _free_folder(config)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and not _is_unused(folder):
             raise UserError(
                 f"{folder}: already there: choose another --output, or --resume it"
             )
@@ -66,9 +68,16 @@ class Run:
         for folder in folders:
             if not (folder / "config.json").is_file():
                 continue
-            found = json.loads((folder / "config.json").read_text())
-            names = [name for name in wanted if found.get(name) != wanted[name]]
+            found = _read_config(folder / "config.json")
+            # Where the data lies today does not make it another run.
+            names = [
+                name
+                for name in wanted
+                if found.get(name) != wanted[name] and name != "data_dir"
+            ]
             if not names:
+                for left_by_a_kill in folder.glob("**/.writing-*"):
+                    shutil.rmtree(left_by_a_kill)
                 epochs = [int(path.stem[6:]) for path in _checkpoints(folder)]
                 return cls(folder, max(epochs, default=0))
             differing.append(f"{folder} has another {', '.join(names)}")
@@ -78,7 +87,15 @@ class Run:
     def checkpointed_model(self) -> keras.Model | None:
         """The newest finished epoch's model, compiled, its optimizer where it was."""
         paths = _checkpoints(self.folder)
-        return keras.models.load_model(paths[-1]) if paths else None
+        if not paths:
+            return None
+        try:
+            return keras.models.load_model(paths[-1])
+        except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"{paths[-1]}: damaged, the run cannot go on from it: move "
+                f"{self.folder} aside and train anew"
+            ) from error
 
     def finish_epoch(self, model: keras.Model, row: dict) -> None:
         """Makes the epoch durable; the checkpoint's name is what a resume goes by."""
@@ -92,6 +109,22 @@ class Run:
         for checkpoint in old:
             checkpoint.unlink()
         draw_curves(self.rows, self.folder / "curves.png")
+
+
+def _is_unused(folder: Path) -> bool:
+    """Whether there is nothing in it that a run cut short before an epoch leaves."""
+    left = {"config.json", "tensorboard"}
+    return folder.is_dir() and all(
+        path.name in left or path.name.startswith(".writing-")
+        for path in folder.iterdir()
+    )
+
+
+def _read_config(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        raise UserError(f"{path}: damaged, no JSON") from None
 
 
 def _checkpoints(folder: Path) -> list[Path]:

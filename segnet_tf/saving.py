@@ -57,7 +57,7 @@ def load_model(path: str | os.PathLike):
 
     try:
         return keras.models.load_model(path, compile=False)
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
         reason = str(error).strip().split("\n")[0]
         raise UserError(f"{path}: no model that can be loaded ({reason})") from error
 
@@ -66,18 +66,22 @@ def read_labels(path: str | os.PathLike) -> DatasetInfo | None:
     """The classes a model file carries, or None where it carries none.
 
     Raises:
-        UserError: where the file is missing or no zip archive.
+        UserError: where the file is missing, damaged or no zip archive.
     """
-    with zipfile.ZipFile(_checked(path)) as archive:
-        if LABELS_ENTRY not in archive.namelist():
-            return None
-        labels = json.loads(archive.read(LABELS_ENTRY))
-    return DatasetInfo(
-        name=labels["name"],
-        classes=tuple(labels["classes"]),
-        colours=tuple(tuple(colour) for colour in labels["colours"]),
-        ignore_label=labels["ignore_label"],
-    )
+    path = _checked(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if LABELS_ENTRY not in archive.namelist():
+                return None
+            labels = json.loads(archive.read(LABELS_ENTRY))
+        return DatasetInfo(
+            name=labels["name"],
+            classes=tuple(labels["classes"]),
+            colours=tuple(tuple(colour) for colour in labels["colours"]),
+            ignore_label=labels["ignore_label"],
+        )
+    except (ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: its {LABELS_ENTRY} is damaged") from error
 
 
 def _checked(path: str | os.PathLike) -> Path:

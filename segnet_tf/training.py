@@ -28,7 +28,7 @@ from segnet_tf.losses import (
 from segnet_tf.metrics import MeanIoU
 from segnet_tf.models import MODELS, as_float32
 from segnet_tf.models.pretrained import copy_matching_weights, load_vgg16_kernels
-from segnet_tf.optimizers import build_optimizer
+from segnet_tf.optimizers import build_optimizer, decay_kernels_only
 from segnet_tf.pipeline import (
     Augmentation,
     evaluation_batches,
@@ -98,6 +98,8 @@ def _fit(config, run, train_split, val_split, steps) -> None:
             metrics=[MeanIoU(train_split.info.num_classes)],
             jit_compile=config.jit_compile,
         )
+    else:
+        decay_kernels_only(model.optimizer)
     augmentation = Augmentation(config.crop, config.scale, config.flip, config.light)
     consumed = run.epoch * steps * config.batch_size
     batches = training_batches(
@@ -258,15 +260,18 @@ class Estimate(keras.callbacks.Callback):
         a_validation = len(val_split) * image[..., 0].size / pixels_a_step / 3
         self.total_steps += a_validation * len(validated)
         self.done = 0
-        self.started = 0.0
+        self.seconds = self.started = 0.0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.started = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
         self.done += 1
-        if self.done == self.SKIPPED:
-            # The first steps trace the graph and are no measure.
-            self.started = time.monotonic()
-        elif self.done == self.SKIPPED + self.MEASURED:
-            seconds = (time.monotonic() - self.started) / self.MEASURED
+        # The first steps trace the graph and are no measure.
+        if self.SKIPPED < self.done <= self.SKIPPED + self.MEASURED:
+            self.seconds += time.monotonic() - self.started
+        if self.done == self.SKIPPED + self.MEASURED:
+            seconds = self.seconds / self.MEASURED
             total = seconds * self.total_steps
             print(
                 f"\n{seconds:.2f} s a step: about {_duration(total)} for "

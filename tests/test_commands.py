@@ -92,7 +92,11 @@ MISTAKES = {
     "no such data set folder": ("train.py", "--dataset=camvid", "--data-dir=nowhere"),
     "crop": ("train.py", "--crop=8x8"),
     "there is segnet,": ("train.py", "--model=unet"),
-    "encoder_weights": ("train.py", "--model=segnet", "--encoder-weights=imagenet"),
+    "encoder_weights": (
+        "train.py",
+        "--model=segnet_basic",
+        "--encoder-weights=imagenet",
+    ),
     "nothing to resume": ("train.py", "--resume"),
     "no such file": ("predict.py", "missing.png"),
     "text.png": ("predict.py", "text.png"),
@@ -154,7 +158,8 @@ def test_a_killed_run_resumes_to_the_same_end(run_command, tmp_path):
     for name in ("whole", "cut"):
         with (tmp_path / name / "history.csv").open() as file:
             histories.append(list(csv.DictReader(file)))
-    assert "going on after epoch" in result.stdout or len(histories[1]) == 3
+    # The kill may have come after the second epoch, but hardly after the last.
+    assert "going on after epoch" in result.stdout
     assert [row["epoch"] for row in histories[1]] == ["1", "2", "3"]
     for row, other in zip(*histories, strict=True):
         # Threads add in another order from run to run, so not to the last digit.

@@ -15,8 +15,8 @@ FLOORS = [
     {"layers", "losses", "metrics", "boundary", "class_weights", "batch_norm"},
     {"datasets", "visualize"},
     {"models", "pipeline", "saving", "tflite_file", "lowering"},
-    {"config", "evaluation", "inference", "runs"},
-    {"optimizers", "recipes", "export", "parity"},
+    {"config", "evaluation", "inference", "optimizers", "recipes", "runs"},
+    {"export", "parity"},
     {"training"},
 ]
 """A module imports its own floor or one below; the tree in README.md, as a table."""

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segnet_tf.datasets.split import IGNORE_LABEL, DatasetInfo, Split
+from segnet_tf.datasets.split import IGNORE_LABEL, DatasetInfo, Split, listed_lines
 from segnet_tf.errors import UserError
 from segnet_tf.images import IMAGE_SUFFIXES, read_pair
 
@@ -273,10 +273,7 @@ def _listed(listing: Path, pairs: list[Pair]) -> list[Pair]:
     for pair in pairs:
         for key in (pair[0].name, _stem(pair[0])):
             where.setdefault(key, set()).add(pair)
-    lines = listing.read_text(encoding="utf-8-sig").splitlines()
-    names = [Path(line.strip()).name for line in lines if line.strip()]
-    if not names:
-        raise UserError(f"{listing}: names no images")
+    names = [Path(line).name for line in listed_lines(listing)]
     for name in names:
         if len(where.get(name, ())) != 1:
             times = len(where.get(name, ()))

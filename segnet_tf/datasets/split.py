@@ -2,13 +2,27 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-__all__ = ["IGNORE_LABEL", "DatasetInfo", "Split", "class_pixel_counts"]
+from segnet_tf.errors import UserError
+
+__all__ = [
+    "IGNORE_LABEL",
+    "DatasetInfo",
+    "MissingSplit",
+    "Split",
+    "class_pixel_counts",
+    "listed_lines",
+]
 
 IGNORE_LABEL = 255
 """Void inside the program; every data set maps its own void to this."""
+
+
+class MissingSplit(UserError):
+    """The data set is there, but not this split of it."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,23 @@ class Split:
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return (self.read(index) for index in range(len(self)))
+
+
+def listed_lines(listing: Path) -> list[str]:
+    """The lines of a text file of names, without the empty ones.
+
+    Raises:
+        UserError: where the file is no UTF-8 text, or has no line.
+    """
+    try:
+        # Editors on Windows put a mark before the first line.
+        text = listing.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"{listing}: no UTF-8 text") from None
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise UserError(f"{listing}: names no images")
+    return lines
 
 
 def class_pixel_counts(split: Split) -> tuple[np.ndarray, np.ndarray]:

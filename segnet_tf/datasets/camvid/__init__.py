@@ -16,7 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from segnet_tf.datasets.split import IGNORE_LABEL, DatasetInfo, Split
+from segnet_tf.datasets.split import (
+    IGNORE_LABEL,
+    DatasetInfo,
+    MissingSplit,
+    Split,
+    listed_lines,
+)
 from segnet_tf.errors import UserError
 from segnet_tf.images import read_pair
 
@@ -110,7 +116,7 @@ def _listed_pairs(folder: Path, split: str) -> list[tuple[Path, Path]]:
     for needed in (images, masks):
         if not needed.is_dir():
             there = [name for name in SPLITS if (folder / name).is_dir()]
-            raise UserError(
+            raise MissingSplit(
                 f"camvid: split {split!r} is not here ({needed} is missing); "
                 f"there is {', '.join(there)}"
             )
@@ -118,10 +124,11 @@ def _listed_pairs(folder: Path, split: str) -> list[tuple[Path, Path]]:
     # names in them say anything here.
     listing = folder / f"{split}.txt"
     if listing.is_file():
-        lines = listing.read_text(encoding="utf-8").splitlines()
-        names = [Path(line.split()[0]).name for line in lines if line.strip()]
+        names = [_frame(line) for line in listed_lines(listing)]
     else:
         names = sorted(path.name for path in images.glob("*.png"))
+    if not names:
+        raise UserError(f"camvid: {images} holds no .png frame")
     return [_existing_pair(images / name, masks / name) for name in names]
 
 
@@ -137,16 +144,18 @@ def _pairs_by_name(folder: Path, listing: Path) -> list[tuple[Path, Path]]:
         for path in (folder / split).glob("*.png")
     }
     pairs = []
-    for line in listing.read_text(encoding="utf-8").splitlines():
-        if not line.strip():
-            continue
-        name = Path(line.split()[0]).name
+    for line in listed_lines(listing):
+        name = _frame(line)
         if name not in where:
             raise UserError(f"camvid: {listing} names {name}, not found in {folder}")
         pairs.append(_existing_pair(*where[name]))
-    if not pairs:
-        raise UserError(f"camvid: {listing} names no frames")
     return pairs
+
+
+def _frame(line: str) -> str:
+    """The frame a line names: a stem or a path, its mask's path after it or not."""
+    image, suffix, _ = line.partition(".png")
+    return Path(image).name + (suffix or ".png")
 
 
 def _existing_pair(image: Path, mask: Path) -> tuple[Path, Path]:

@@ -1,4 +1,4 @@
-"""Draws scenes as files: <name>.png, and their labels as <name>_labels.png."""
+"""Draws scenes as files: <name>.png, and their labels as <name>_truth.png."""
 
 import argparse
 from pathlib import Path
@@ -30,7 +30,7 @@ def main() -> None:
         name = f"street_{arguments.seed}_{index:03d}"
         pictures = {
             f"{name}.png": Image.fromarray(image),
-            f"{name}_labels.png": palette_image(labels, INFO),
+            f"{name}_truth.png": palette_image(labels, INFO),
         }
         for file_name, picture in pictures.items():
             with replacing(arguments.folder / file_name) as temporary:
