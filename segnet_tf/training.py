@@ -27,6 +27,7 @@ from segnet_tf.pipeline import (
 )
 from segnet_tf.runs import Run
 from segnet_tf.saving import load_model, save_model
+from segnet_tf.watching import watched
 
 __all__ = ["build", "train"]
 
@@ -79,6 +80,7 @@ def _fit(config, run, train_split, val_split, steps) -> None:
     batches = training_batches(
         train_split, augmentation, config.batch_size, config.seed, consumed
     )
+    batches, watchers = watched(batches, config, run, train_split, val_split)
     with reading_errors():
         model.fit(
             batches,
@@ -89,6 +91,7 @@ def _fit(config, run, train_split, val_split, steps) -> None:
             validation_freq=_validated_epochs(config),
             shuffle=False,  # the stream has an order of its own
             callbacks=[
+                *watchers,
                 Estimate(config, run.epoch, steps, val_split),
                 Keeper(run, config, train_split.info),
             ],

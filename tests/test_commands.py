@@ -36,7 +36,7 @@ def test_a_run_writes_what_the_readme_says(run_folder):
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "checkpoint", "config.json", "curves.png", "history.csv", "metrics.json",
-        "model.keras",
+        "model.keras", "tensorboard",
     }  # fmt: skip
     metrics = json.loads((folder / "metrics.json").read_text())
     assert {"global_accuracy", "class_accuracy", "mean_iou"} <= set(metrics)

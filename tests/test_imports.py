@@ -16,7 +16,7 @@ FLOORS = [
     {"datasets", "visualize"},
     {"models", "pipeline", "saving", "tflite_file", "lowering"},
     {"config", "evaluation", "inference", "runs"},
-    {"training", "export", "parity"},
+    {"training", "watching", "export", "parity"},
 ]
 """A module imports its own floor or one below; the tree in README.md, as a table."""
 
