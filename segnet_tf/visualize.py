@@ -84,10 +84,8 @@ def legend(shares: list[tuple[int, float]], info: DatasetInfo) -> Image.Image:
     Args:
         shares: as `class_shares` gives them.
     """
-    return _key(
-        [(f"{info.classes[index]}  {share:.1%}", index) for index, share in shares],
-        info.colours,
-    )
+    named = [(f"{info.classes[index]}  {share:.1%}", index) for index, share in shares]
+    return _key([(text, info.colours[index]) for text, index in named])
 
 
 def _key(entries: list[tuple[str, tuple[int, int, int]]]) -> Image.Image:
@@ -233,11 +231,13 @@ def draw_confusion(
     shares = np.where(total > 0, 100 * confusion / np.maximum(total, 1), np.nan)
     numbered = count <= 40  # beyond that the colour must do
     cell, font = (0.42, 8) if numbered else (0.16, 7)
-    side = cell * count + 3
-    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
-    axes = figure.subplots()
-    picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    figure.colorbar(picture, ax=axes, label="% of the true class", shrink=0.8)
+    side = max(3.0, cell * count)
+    figure = Figure(figsize=(side, side))
+    # The cells fill the figure; saving makes room for what stands around them.
+    axes = figure.add_axes((0, 0, 1, 1))
+    picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+    bar = figure.add_axes((1 + 0.2 / side, 0, 0.2 / side, 1))
+    figure.colorbar(picture, cax=bar, label="% of the true class")
     names = [
         name if pixels else f"{name} -"
         for name, pixels in zip(classes, total[:, 0], strict=True)
@@ -253,4 +253,4 @@ def draw_confusion(
             style = {"ha": "center", "va": "center", "fontsize": font, "color": colour}
             axes.text(column, row, f"{share:.0f}", **style)
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+        figure.savefig(temporary, dpi=100, bbox_inches="tight")

@@ -3,6 +3,7 @@
 Every warning is said once, and says what to do about it.
 """
 
+import time
 from collections.abc import Callable
 
 import keras
@@ -190,42 +191,39 @@ class ReadingWatch(keras.callbacks.Callback):
 
     def __init__(self):
         super().__init__()
-        self.waited = 0.0
         self.steps = 0
-        self._begun = 0.0
-        self._waited_before = 0.0
-        self._measured = np.zeros(2)  # seconds of waiting, and of whole steps
+        self.waited = self.total = 0.0  # seconds, over the measured steps
+        self._begun = self._delivered = 0.0
 
     def measured(self, batches: tf.data.Dataset) -> tf.data.Dataset:
-        """The same batches; the seconds that taking them lasts add up in `waited`."""
+        """The same batches; the time at which each is handed out is noted."""
 
-        def add(seconds: np.ndarray) -> None:
-            self.waited += float(seconds)
+        def note() -> None:
+            self._delivered = time.monotonic()
 
-        def stop_watch(asked, batch):
-            tf.numpy_function(add, [tf.timestamp() - asked], [])
+        def hand_out(*batch):
+            tf.numpy_function(note, [], [])
             return batch
 
-        # zip takes from its parts in turn: a part that notes when the step asked, then
-        # the batches, which may keep it waiting.
-        clock = tf.data.Dataset.counter().map(lambda _: tf.timestamp())
-        timed = tf.data.Dataset.zip(clock, batches).map(stop_watch)
+        # Readers may hold every thread of tf.data's own pool: the note must not wait
+        # for one of them, nor the batch for the note.
+        noted = batches.map(hand_out, use_unbounded_threadpool=True)
         options = tf.data.Options()
-        # tf.data would put a buffer of its own behind, which waits without harm.
+        # tf.data would put a buffer of its own behind, and hand out into that.
         options.experimental_optimization.inject_prefetch = False
-        return timed.with_options(options)
+        return noted.with_options(options)
 
     def on_train_batch_begin(self, batch, logs=None):
-        self._begun, self._waited_before = float(tf.timestamp()), self.waited
+        self._begun = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
         self.steps += 1
         if not self.SKIPPED < self.steps <= self.SKIPPED + self.MEASURED:
             return
-        step = float(tf.timestamp()) - self._begun
-        self._measured += self.waited - self._waited_before, step
+        self.waited += max(self._delivered - self._begun, 0.0)
+        self.total += time.monotonic() - self._begun
         if self.steps == self.SKIPPED + self.MEASURED:
-            self._judge(*self._measured)
+            self._judge(self.waited, self.total)
 
     def _judge(self, waited: float, total: float) -> None:
         if waited >= self.LARGE * total:

@@ -53,10 +53,15 @@ def test_a_run_writes_what_the_readme_says(run_folder):
 def test_evaluate_repeats_the_runs_scores(run_folder, run_command, tmp_path):
     folder, _ = run_folder
     run_command("evaluate.py", "--model", folder, "--split=val:2", cwd=tmp_path)
-    again = json.loads(
-        (tmp_path / "evaluations" / "synthetic-val" / "metrics.json").read_text()
-    )
+    output = tmp_path / "evaluations" / "synthetic-val"
+    again = json.loads((output / "metrics.json").read_text())
     assert again == json.loads((folder / "metrics.json").read_text())
+    assert {"boundary_f1", "per_class_boundary_f1"} <= set(again)
+    names = {path.name for path in output.iterdir()}
+    assert names == {"metrics.json", "best_worst.png", "confusion.png"}
+    for name in ("best_worst.png", "confusion.png"):
+        with Image.open(output / name) as picture:
+            assert min(picture.size) > 300
 
 
 def test_predict_writes_labels_and_overlay(run_folder, run_command, tmp_path):
@@ -114,6 +119,16 @@ def test_mistakes_get_one_line_and_exit_2(mistake, run_command, tmp_path):
     if mistake != "no such data set folder":
         assert mistake in errors[0]
     assert sorted(tmp_path.rglob("*")) == before, "nothing is left behind"
+
+
+def test_an_exploding_loss_gets_one_line_and_exit_2(run_command, tmp_path):
+    arguments = ("--epochs=1", "--learning-rate=1e30", "--output=run")
+    result = run_command("train.py", *QUICK, *arguments, cwd=tmp_path, check=False)
+    assert result.returncode == 2, result.stderr
+    errors = [line for line in result.stderr.splitlines() if "error:" in line]
+    assert len(errors) == 1 and "Traceback" not in result.stderr
+    assert "the loss is" in errors[0] and "no epoch was finished" in errors[0]
+    assert not (tmp_path / "run" / "model.keras").exists()
 
 
 def test_an_output_folder_in_use_is_not_overwritten(run_folder, run_command):

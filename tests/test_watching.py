@@ -57,6 +57,7 @@ def fit(model, split, callbacks, epochs, steps, batch_size=2, validation=None):
         steps_per_epoch=steps,
         validation_data=validation,
         callbacks=callbacks,
+        shuffle=False,
         verbose=0,
     )
 
@@ -210,7 +211,7 @@ def test_a_slow_reader_is_the_bottleneck(monkeypatch, capsys):
     reading = drive(monkeypatch, slow, step_seconds=0.01)
     said = capsys.readouterr().out
     assert said.count("reading is the bottleneck") == 1
-    waited, total = reading._measured
+    waited, total = reading.waited, reading.total
     assert 0.5 * total < waited <= total
     assert f"{waited / total:.0%} of a step's {total / 10:.2f} s" in said
 
@@ -218,7 +219,7 @@ def test_a_slow_reader_is_the_bottleneck(monkeypatch, capsys):
 def test_a_fast_reader_is_not(monkeypatch, capsys):
     reading = drive(monkeypatch, numbered_split(4), step_seconds=0.1)
     assert capsys.readouterr().out == ""
-    waited, total = reading._measured
+    waited, total = reading.waited, reading.total
     assert 0 < waited < 0.2 * total and total > 10 * 0.1
 
 
@@ -252,6 +253,7 @@ def test_tensorboard_gets_scalars_and_panels_at_validated_epochs(run):
         validation_data=evaluation_batches(split),
         validation_freq=2,
         callbacks=callbacks,
+        shuffle=False,
         verbose=0,
     )
     folder = run.folder / "tensorboard"
