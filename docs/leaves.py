@@ -90,7 +90,7 @@ def write_leaves(folder: Path, count: int, width: int, height: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=20, help="images [20]")
+    parser.add_argument("--count", type=int, default=12, help="images [12]")
     parser.add_argument("--width", type=int, default=2000, help="in pixels [2000]")
     arguments = parser.parse_args()
     width = arguments.width
