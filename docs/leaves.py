@@ -3,8 +3,8 @@
 python -m docs.leaves leaves
 
 Photos as a phone takes them (JPEG, 2000 x 1500), masks as a labelling program saves
-them (PNG with a palette): background 0, leaf 1, spot 2, and 255 where the rim of a leaf
-is too blurred to tell.
+them (PNG with a palette): background 0, leaf 1, spot 2, and 255 for a leaf so far out
+of focus that nobody could say where it ends.
 """
 
 import argparse
@@ -26,6 +26,8 @@ def draw_leaves(index: int, width: int, height: int) -> tuple[Image.Image, Image
     rng = np.random.default_rng(index)
     mask = Image.new("L", (width, height), 0)
     photo = Image.new("RGB", (width, height), _shade(rng, (150, 125, 95)))
+    _draw_leaf(rng, photo, mask, leaf=VOID, spot=VOID)
+    photo = photo.filter(ImageFilter.GaussianBlur(width / 80))
     for _ in range(rng.integers(4, 9)):
         _draw_leaf(rng, photo, mask)
     photo = photo.filter(ImageFilter.GaussianBlur(width / 1000))
@@ -38,8 +40,8 @@ def draw_leaves(index: int, width: int, height: int) -> tuple[Image.Image, Image
     return Image.fromarray(pixels), labels
 
 
-def _draw_leaf(rng, photo: Image.Image, mask: Image.Image) -> None:
-    """One leaf somewhere, with a rim of void and a few spots on it."""
+def _draw_leaf(rng, photo: Image.Image, mask: Image.Image, leaf=1, spot=2) -> None:
+    """One leaf somewhere with a few spots on it, and the ids of both."""
     width, height = photo.size
     centre = rng.uniform((0, 0), (width, height))
     length = width * rng.uniform(0.12, 0.22)
@@ -52,15 +54,14 @@ def _draw_leaf(rng, photo: Image.Image, mask: Image.Image) -> None:
     ink, ids = ImageDraw.Draw(photo), ImageDraw.Draw(mask)
     green = _shade(rng, (70, 130, 50))
     ink.polygon(outline, fill=green)
-    ids.polygon(outline, fill=1)
-    ids.line([*outline, outline[0]], fill=VOID, width=max(1, width // 500))
+    ids.polygon(outline, fill=leaf)
     for _ in range(rng.integers(0, 6)):
         place = rng.uniform((-0.7, -0.12), (0.7, 0.12))
         x, y = centre + length * place @ axes
-        radius = length * rng.uniform(0.04, 0.11)
+        radius = length * rng.uniform(0.06, 0.12)
         box = (x - radius, y - radius, x + radius, y + radius)
-        ink.ellipse(box, fill=_shade(rng, (120, 75, 30)))
-        ids.ellipse(box, fill=2)
+        ink.ellipse(box, fill=_shade(rng, (150, 70, 25)))
+        ids.ellipse(box, fill=spot)
 
 
 def _shade(rng, colour: tuple[int, int, int]) -> tuple[int, ...]:
