@@ -1,4 +1,7 @@
-"""Scores a model on a split: a table per class, and metrics.json.
+"""Scores a model on a split: a table per class, metrics.json, and two pictures.
+
+best_worst.png shows the best and the worst predictions beside the truth, and
+confusion.png what each class was taken for.
 
 python evaluate.py --model runs/camvid-segnet_lite --dataset camvid --data-dir CamVid
 """
@@ -12,6 +15,7 @@ from segnet_tf import cli
 
 def main() -> None:
     from segnet_tf.datasets import DATASETS, load
+    from segnet_tf.inference import find_model
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -24,22 +28,34 @@ def main() -> None:
     parser.add_argument("--data-dir", help="folder of the data set")
     parser.add_argument("--split", default="val", help="split, or file of names [val]")
     parser.add_argument(
-        "--output", help="folder for metrics.json [evaluations/<dataset>-<split>]"
+        "--output", help="folder of the results [evaluations/<dataset>-<split>]"
     )
     arguments = parser.parse_args()
     split = load(arguments.dataset, arguments.split, arguments.data_dir)
     output = arguments.output or f"evaluations/{arguments.dataset}-{split.name}"
+    score(find_model(arguments.model), split, Path(output))
 
-    from segnet_tf.evaluation import evaluate, score_table, write_metrics
-    from segnet_tf.inference import find_model
+
+def score(path: Path, split, output: Path) -> None:
+    from segnet_tf.evaluation import (
+        best_worst_sheet,
+        evaluate,
+        score_table,
+        write_metrics,
+    )
+    from segnet_tf.files import replacing
     from segnet_tf.saving import load_model
+    from segnet_tf.visualize import draw_confusion
 
-    path = find_model(arguments.model)
-    print(f"{path} on {arguments.dataset} {split.name}, {len(split)} images")
-    scores = evaluate(load_model(path), split)
-    print(score_table(scores, split.info.classes))
-    write_metrics(Path(output) / "metrics.json", scores, split)
-    print(f"written to {output}/metrics.json")
+    print(f"{path} on {split.info.name} {split.name}, {len(split)} images")
+    model = load_model(path)
+    evaluation = evaluate(model, split)
+    print(score_table(evaluation, split.info.classes))
+    write_metrics(output / "metrics.json", evaluation, split)
+    draw_confusion(evaluation.confusion, split.info.classes, output / "confusion.png")
+    with replacing(output / "best_worst.png") as temporary:
+        best_worst_sheet(model, split, evaluation).save(temporary)
+    print(f"written to {output}/: metrics.json, confusion.png, best_worst.png")
 
 
 if __name__ == "__main__":

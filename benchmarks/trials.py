@@ -92,7 +92,10 @@ def run_trial(name: str, seed: int, arguments) -> None:
         listing = str(arguments.lists / f"proxy_{part}.txt")
         split = datasets.load("camvid", listing, arguments.data_dir)
         result = evaluate(model, split)
-        scores[part] = result.as_dict(split.info.classes)
+        scores[part] = {
+            **result.scores.as_dict(split.info.classes),
+            "boundary_f1": result.boundary_f1,
+        }
     means = {part: scores[part]["mean_iou"] for part in scores}
     scores["score"] = 0.73 * means["unseen"] + 0.27 * means["seen"]
     scores["trial"] = {"name": name, "seed": seed, "epochs": arguments.epochs}

@@ -13,7 +13,7 @@ give more.
 
 import numpy as np
 
-__all__ = ["boundary_f1"]
+__all__ = ["boundary_f1", "per_class_boundary_f1"]
 
 _CLASSES_AT_ONCE = 64
 """Boundary maps of so many classes fit the bits of one array."""
@@ -31,6 +31,27 @@ def boundary_f1(
 ) -> float:
     """Boundary F1 of one image, averaged over the classes in its ground truth.
 
+    Args, errors: as `per_class_boundary_f1`.
+
+    Returns:
+        0 to 1; NaN where no class has a boundary. Average over images with
+        `np.nanmean`.
+    """
+    scores = per_class_boundary_f1(
+        labels, prediction, num_classes, ignore_label, tolerance
+    )
+    return float(np.nanmean(scores)) if not np.isnan(scores).all() else float("nan")
+
+
+def per_class_boundary_f1(
+    labels: np.ndarray,
+    prediction: np.ndarray,
+    num_classes: int,
+    ignore_label: int = 255,
+    tolerance: float = 0.0075,
+) -> np.ndarray:
+    """Boundary F1 of every class of one image.
+
     The boundary of a class is its pixels with a neighbour (above, below, left, right)
     of another class, in the labels or in the prediction. A pair with a void pixel is
     no boundary in either: what is predicted on void, or against it, neither helps
@@ -46,8 +67,8 @@ def boundary_f1(
             distance itself counts as near enough.
 
     Returns:
-        0 to 1; NaN where no class has a boundary. Average over images with
-        `np.nanmean`.
+        float64 (num_classes,), 0 to 1; NaN for a class that is not in the labels or
+        has no boundary.
 
     Raises:
         ValueError: for shapes that differ or are not (H, W), and for a label or a
@@ -61,14 +82,13 @@ def boundary_f1(
             raise ValueError(f"ids {ids.min()} to {ids.max()} of {num_classes} classes")
     present = np.flatnonzero(np.bincount(labels[~void].astype(np.intp))).tolist()
     radius = tolerance * np.hypot(*labels.shape)
-    scores = []
+    scores = np.full(num_classes, np.nan)
     for first in range(0, len(present), _CLASSES_AT_ONCE):
         classes = present[first : first + _CLASSES_AT_ONCE]
         true = _boundaries(labels, void, classes)
         predicted = _boundaries(prediction, void, classes)
-        scores.append(_f1(true, predicted, radius, len(classes)))
-    scores = np.concatenate(scores) if scores else np.array([np.nan])
-    return float(np.nanmean(scores)) if not np.isnan(scores).all() else float("nan")
+        scores[classes] = _f1(true, predicted, radius, len(classes))
+    return scores
 
 
 def _boundaries(ids: np.ndarray, void: np.ndarray, classes: list[int]) -> np.ndarray:

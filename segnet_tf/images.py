@@ -225,5 +225,8 @@ def _looked_up(pixels: np.ndarray, colours: Mapping) -> np.ndarray:
 
 def _equal_channels(pixels: np.ndarray) -> np.ndarray:
     if (pixels != pixels[..., :1]).any():
-        raise UserError("colours and no colour table to read class ids from them")
+        raise UserError(
+            "colours and no colour table to read class ids from: save class ids, or "
+            "give every class its colour"
+        )
     return pixels[..., 0]

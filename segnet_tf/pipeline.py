@@ -19,6 +19,7 @@ from segnet_tf.errors import UserError
 __all__ = [
     "Augmentation",
     "augment",
+    "batch_names",
     "evaluation_batches",
     "reading_errors",
     "training_batches",
@@ -59,17 +60,29 @@ def training_batches(
     """
 
     def sample(n):
-        count = len(split)
-        epoch_seed = tf.stack([seed, tf.cast(n // count, tf.int32)])
-        index = tf.random.experimental.index_shuffle(
-            tf.cast(n % count, tf.int32), epoch_seed, count - 1
-        )
-        image, labels = _read(split, index)
+        image, labels = _read(split, _shuffled_index(n, len(split), seed))
         return augment(image, labels, augmentation, (seed, tf.cast(n, tf.int32)))
 
     counter = tf.data.Dataset.counter(start=start)
     samples = counter.map(sample, num_parallel_calls=tf.data.AUTOTUNE)
     return samples.batch(batch_size, drop_remainder=True).prefetch(2)
+
+
+def _shuffled_index(n: tf.Tensor, count: int, seed: int) -> tf.Tensor:
+    """Which of `count` images sample n of the stream is drawn from."""
+    epoch_seed = tf.stack([seed, tf.cast(n // count, tf.int32)])
+    place = tf.cast(n % count, tf.int32)
+    return tf.random.experimental.index_shuffle(place, epoch_seed, count - 1)
+
+
+def batch_names(split: Split, batch_size: int, seed: int, step: int) -> tuple[str, ...]:
+    """The names in batch `step` (0 is a run's first) of `training_batches`, in order.
+
+    Nothing has to be remembered for it: the stream is a function of its counter.
+    """
+    samples = range(step * batch_size, (step + 1) * batch_size)
+    indices = [_shuffled_index(tf.constant(n), len(split), seed) for n in samples]
+    return tuple(split.names[int(index)] for index in indices)
 
 
 def evaluation_batches(split: Split) -> tf.data.Dataset:

@@ -7,6 +7,7 @@ runs/<name>/
     curves.png     the same, drawn
     model.keras    the kept weights, with class names, without the optimizer
     metrics.json   their scores on the validation split
+    tensorboard/   scalars, and panels of a few validation images
 """
 
 import csv

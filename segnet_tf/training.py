@@ -16,7 +16,7 @@ from segnet_tf import datasets
 from segnet_tf.batch_norm import reestimate_batch_norm
 from segnet_tf.class_weights import log_frequency_weights, median_frequency_weights
 from segnet_tf.config import TrainConfig
-from segnet_tf.datasets.split import Split, class_pixel_counts
+from segnet_tf.datasets.split import MissingSplit, Split, class_pixel_counts
 from segnet_tf.errors import UserError
 from segnet_tf.evaluation import evaluate, score_table, write_metrics
 from segnet_tf.inference import find_model
@@ -37,6 +37,7 @@ from segnet_tf.pipeline import (
 )
 from segnet_tf.runs import Run
 from segnet_tf.saving import load_model, save_model
+from segnet_tf.watching import watched
 
 __all__ = ["build", "train"]
 
@@ -67,13 +68,27 @@ def train(config: TrainConfig, output: str | None = None, resume: bool = False) 
     _check_network(config)
     keras.utils.set_random_seed(config.seed)
     train_split = datasets.load(config.dataset, config.train_split, config.data_dir)
-    val_split = datasets.load(config.dataset, config.val_split, config.data_dir)
+    val_split = _validation_split(config)
     run = (Run.resumed if resume else Run.new)(asdict(config), output)
     steps = max(1, round(len(train_split) / config.batch_size))
     _say_plan(config, run, train_split, val_split, steps)
     if run.epoch < config.epochs:
         with _precision(config):
             _fit(config, run, train_split, val_split, steps)
+    _finish(config, run, train_split, val_split)
+    return run.folder
+
+
+def _validation_split(config: TrainConfig) -> Split | None:
+    try:
+        return datasets.load(config.dataset, config.val_split, config.data_dir)
+    except MissingSplit as error:
+        print(f"{error}: no validation, the last weights are kept")
+        return None
+
+
+def _finish(config, run, train_split, val_split) -> None:
+    """What follows the last epoch: statistics, if asked for, and scores."""
     model = load_model(run.model_path)
     if config.reestimate_bn:
         print(f"batch-norm statistics over the {len(train_split)} training images")
@@ -81,11 +96,12 @@ def train(config: TrainConfig, output: str | None = None, resume: bool = False) 
             images = (images for images, _ in evaluation_batches(train_split))
             reestimate_batch_norm(model, images)
         save_model(model, run.model_path, train_split.info)
+    if val_split is None:
+        return
     print(f"scoring {run.model_path} on {val_split.name}")
-    scores = evaluate(model, val_split)
-    print(score_table(scores, val_split.info.classes))
-    write_metrics(run.folder / "metrics.json", scores, val_split)
-    return run.folder
+    evaluation = evaluate(model, val_split)
+    print(score_table(evaluation, val_split.info.classes))
+    write_metrics(run.folder / "metrics.json", evaluation, val_split)
 
 
 def _fit(config, run, train_split, val_split, steps) -> None:
@@ -107,19 +123,22 @@ def _fit(config, run, train_split, val_split, steps) -> None:
     )
     # Validates with the averaged weights, then takes the run's own back.
     averaging = [keras.callbacks.SwapEMAWeights()] if config.ema else []
+    keep = config.keep if val_split else "last"
+    batches, watchers = watched(batches, config, run, train_split, val_split)
     with reading_errors():
         model.fit(
             batches,
             epochs=config.epochs,
             initial_epoch=run.epoch,
             steps_per_epoch=steps,
-            validation_data=evaluation_batches(val_split),
+            validation_data=evaluation_batches(val_split) if val_split else None,
             validation_freq=_validated_epochs(config),
             shuffle=False,  # the stream has an order of its own
             callbacks=[
                 *averaging,
+                *watchers,
                 Estimate(config, run.epoch, steps, val_split),
-                Keeper(run, config, train_split.info, *averaging),
+                Keeper(run, keep, train_split.info, *averaging),
             ],
             # A bar redraws itself; in a file that would be thousands of lines.
             verbose=1 if sys.stdout.isatty() else 2,
@@ -194,9 +213,10 @@ def _validated_epochs(config: TrainConfig) -> list[int]:
 
 
 def _say_plan(config, run, train_split, val_split, steps) -> None:
+    validation = len(val_split) if val_split else "no"
     print(
         f"{config.model} on {config.dataset}: {len(train_split)} training and "
-        f"{len(val_split)} validation images, {config.epochs} epochs of {steps} steps, "
+        f"{validation} validation images, {config.epochs} epochs of {steps} steps, "
         f"{config.batch_size} crops of {config.crop[0]}x{config.crop[1]} a step"
     )
     if run.epoch:
@@ -207,10 +227,10 @@ def _say_plan(config, run, train_split, val_split, steps) -> None:
 class Keeper(keras.callbacks.Callback):
     """Ends every epoch by writing what a kill must not take: weights and history."""
 
-    def __init__(self, run: Run, config: TrainConfig, info, averaging=None):
+    def __init__(self, run: Run, keep: str, info, averaging=None):
         super().__init__()
         self.run = run
-        self.keep = config.keep
+        self.keep = keep
         self.info = info
         self.averaging = averaging
         self.started = time.monotonic()
@@ -249,16 +269,19 @@ class Estimate(keras.callbacks.Callback):
 
     SKIPPED, MEASURED = 2, 5
 
-    def __init__(self, config: TrainConfig, epoch: int, steps: int, val_split: Split):
+    def __init__(
+        self, config: TrainConfig, epoch: int, steps: int, val_split: Split | None
+    ):
         super().__init__()
         self.epochs = config.epochs - epoch
         self.total_steps = self.epochs * steps
-        validated = [number for number in _validated_epochs(config) if number > epoch]
-        image = val_split.read(0)[0]
-        pixels_a_step = config.batch_size * config.crop[0] * config.crop[1]
-        # A forward pass is about a third of a training step over the same pixels.
-        a_validation = len(val_split) * image[..., 0].size / pixels_a_step / 3
-        self.total_steps += a_validation * len(validated)
+        if val_split:
+            validated = [n for n in _validated_epochs(config) if n > epoch]
+            image = val_split.read(0)[0]
+            pixels_a_step = config.batch_size * config.crop[0] * config.crop[1]
+            # A forward pass is about a third of a training step over as many pixels.
+            a_validation = len(val_split) * image[..., 0].size / pixels_a_step / 3
+            self.total_steps += a_validation * len(validated)
         self.done = 0
         self.seconds = self.started = 0.0
 

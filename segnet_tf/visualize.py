@@ -1,23 +1,29 @@
-"""Pictures: palette masks and overlays with Pillow alone, curves with matplotlib."""
+"""Pictures: Pillow and NumPy alone, but for the plots, which take matplotlib."""
 
 import os
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from segnet_tf.datasets.split import DatasetInfo
+from segnet_tf.datasets.split import IGNORE_LABEL, DatasetInfo
 from segnet_tf.files import replacing
 
 __all__ = [
     "class_shares",
     "colour_labels",
+    "comparison",
+    "comparison_sheet",
+    "draw_confusion",
     "draw_curves",
+    "error_image",
+    "fit_width",
     "legend",
     "overlay",
     "palette_image",
 ]
 
 VOID_COLOUR = (0, 0, 0)
+WRONG_COLOUR = (220, 20, 60)
 
 
 def _palette(info: DatasetInfo) -> np.ndarray:
@@ -78,18 +84,113 @@ def legend(shares: list[tuple[int, float]], info: DatasetInfo) -> Image.Image:
     Args:
         shares: as `class_shares` gives them.
     """
+    named = [(f"{info.classes[index]}  {share:.1%}", index) for index, share in shares]
+    return _key([(text, info.colours[index]) for text, index in named])
+
+
+def _key(entries: list[tuple[str, tuple[int, int, int]]]) -> Image.Image:
+    """A white panel with a line an entry: a swatch of its colour, and its text."""
     font, line, margin, swatch = ImageFont.load_default(14), 22, 10, 14
-    texts = [f"{info.classes[index]}  {share:.1%}" for index, share in shares]
-    widths = [font.getlength(text) for text in texts]
-    width = int(max(widths, default=0)) + swatch + 3 * margin
-    panel = Image.new("RGB", (width, len(texts) * line + margin), "white")
+    width = max((font.getlength(text) for text, _ in entries), default=0)
+    width = int(width) + swatch + 3 * margin
+    panel = Image.new("RGB", (width, len(entries) * line + margin), "white")
     draw = ImageDraw.Draw(panel)
-    for row, ((index, _), text) in enumerate(zip(shares, texts, strict=True)):
+    for row, (text, colour) in enumerate(entries):
         top = margin + row * line
         box = (margin, top, margin + swatch, top + swatch)
-        draw.rectangle(box, fill=tuple(info.colours[index]), outline="black")
+        draw.rectangle(box, fill=tuple(colour), outline="black")
         draw.text((2 * margin + swatch, top - 2), text, fill="black", font=font)
     return panel
+
+
+def error_image(
+    image: np.ndarray, truth: np.ndarray, prediction: np.ndarray
+) -> np.ndarray:
+    """Where a prediction is wrong: uint8 (H, W, 3).
+
+    Wrong pixels are `WRONG_COLOUR`, void ones `VOID_COLOUR`, and what is right is the
+    image in a pale grey that neither of them can be taken for.
+
+    Args:
+        image: uint8 (H, W, 3). truth: (H, W), void = 255. prediction: (H, W).
+    """
+    grey = image.astype(np.float32).mean(axis=-1, keepdims=True)
+    errors = np.repeat(np.rint(150 + grey * (95 / 255)).astype(np.uint8), 3, axis=-1)
+    errors[prediction != truth] = WRONG_COLOUR
+    errors[truth == IGNORE_LABEL] = VOID_COLOUR
+    return errors
+
+
+def comparison(
+    image: np.ndarray, truth: np.ndarray, prediction: np.ndarray, info: DatasetInfo
+) -> tuple[np.ndarray, ...]:
+    """Image, truth, prediction and errors, each uint8 (H, W, 3).
+
+    Args:
+        image: uint8 (H, W, 3). truth: (H, W), void = 255. prediction: (H, W).
+    """
+    return (
+        image,
+        colour_labels(truth, info),
+        colour_labels(prediction, info),
+        error_image(image, truth, prediction),
+    )
+
+
+def comparison_sheet(
+    rows: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]],
+    info: DatasetInfo,
+    width: int = 320,
+) -> Image.Image:
+    """Comparisons under one another, captioned, with a legend of the classes in them.
+
+    Args:
+        rows: (caption, image, truth, prediction), as `comparison` takes them.
+        width: of one picture, in pixels.
+    """
+    fitted = [fit_width(width, *row[1:]) for row in rows]
+    found = set().union(*(np.unique(ids).tolist() for row in fitted for ids in row[1:]))
+    key = _key(
+        [(info.classes[i], info.colours[i]) for i in sorted(found - {IGNORE_LABEL})]
+        + [("wrong", WRONG_COLOUR)]
+        + [("void", VOID_COLOUR)] * (IGNORE_LABEL in found)
+    )
+    pitch, line, font = width + 4, 20, ImageFont.load_default(14)
+    height = line + sum(image.shape[0] + line for image, _, _ in fitted)
+    size = (4 * pitch + key.width, max(height, key.height))
+    sheet = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(sheet)
+    for column, title in enumerate(("image", "truth", "prediction", "errors")):
+        draw.text((column * pitch + 2, 0), title, fill="black", font=font)
+    top = line
+    for (caption, *_), row in zip(rows, fitted, strict=True):
+        draw.text((2, top), caption, fill="black", font=font)
+        for column, part in enumerate(comparison(*row, info)):
+            sheet.paste(Image.fromarray(part), (column * pitch, top + line))
+        top += line + row[0].shape[0]
+    sheet.paste(key, (4 * pitch, 0))
+    return sheet
+
+
+def fit_width(
+    width: int, image: np.ndarray, *label_maps: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """An image and its label maps, uint8, resized to `width` pixels across.
+
+    Narrower where the image is so tall that its height would pass one and a half
+    times the width. Labels are not mixed: nearest pixel.
+    """
+    # Tall pictures are bounded too, or one of 3x900 would fill a sheet.
+    scale = min(width / image.shape[1], 1.5 * width / image.shape[0])
+    size = tuple(max(1, round(scale * side)) for side in image.shape[1::-1])
+
+    def resized(pixels: np.ndarray, filter: Image.Resampling) -> np.ndarray:
+        return np.asarray(Image.fromarray(pixels).resize(size, filter))
+
+    return (
+        resized(image, Image.Resampling.LANCZOS),
+        *(resized(m.astype(np.uint8), Image.Resampling.NEAREST) for m in label_maps),
+    )
 
 
 def draw_curves(rows: list[dict], path: str | os.PathLike) -> None:
@@ -111,3 +212,45 @@ def draw_curves(rows: list[dict], path: str | os.PathLike) -> None:
         axes.legend()
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100)
+
+
+def draw_confusion(
+    confusion: np.ndarray, classes: tuple[str, ...], path: str | os.PathLike
+) -> None:
+    """A picture of a confusion matrix, each row divided by its sum.
+
+    A row is a true class: where its pixels went, in percent. Classes that have no
+    pixel are marked with a dash and left empty.
+
+    Args:
+        confusion: int64 (classes, classes), pixels by true class (row) and predicted.
+    """
+    from matplotlib.figure import Figure
+
+    count, total = len(classes), confusion.sum(axis=1, keepdims=True)
+    shares = np.where(total > 0, 100 * confusion / np.maximum(total, 1), np.nan)
+    numbered = count <= 40  # beyond that the colour must do
+    cell, font = (0.42, 8) if numbered else (0.16, 7)
+    side = max(3.0, cell * count)
+    figure = Figure(figsize=(side, side))
+    # The cells fill the figure; saving makes room for what stands around them.
+    axes = figure.add_axes((0, 0, 1, 1))
+    picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+    bar = figure.add_axes((1 + 0.2 / side, 0, 0.2 / side, 1))
+    figure.colorbar(picture, cax=bar, label="% of the true class")
+    names = [
+        name if pixels else f"{name} -"
+        for name, pixels in zip(classes, total[:, 0], strict=True)
+    ]
+    axes.set_xticks(range(count), classes, rotation=90, fontsize=font)
+    axes.set_yticks(range(count), names, fontsize=font)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true (-: no pixel of it)" if (total == 0).any() else "true")
+    if numbered:
+        for row, column in np.argwhere(shares >= 0.5):
+            share = shares[row, column]
+            colour = "white" if share > 55 else "black"
+            style = {"ha": "center", "va": "center", "fontsize": font, "color": colour}
+            axes.text(column, row, f"{share:.0f}", **style)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100, bbox_inches="tight")

@@ -6,10 +6,18 @@ import time
 import numpy as np
 import pytest
 
-from segnet_tf.boundary import boundary_f1
+from segnet_tf.boundary import boundary_f1, per_class_boundary_f1
 
 
-def reference(labels, prediction, num_classes, ignore_label=255, tolerance=0.0075):
+def reference(labels, prediction, num_classes, **options):
+    scores = per_class_reference(labels, prediction, num_classes, **options)
+    known = [score for score in scores if not math.isnan(score)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def per_class_reference(
+    labels, prediction, num_classes, ignore_label=255, tolerance=0.0075
+):
     """The definition, pixel by pixel."""
     height, width = labels.shape
     radius = tolerance * math.hypot(height, width)
@@ -34,15 +42,15 @@ def reference(labels, prediction, num_classes, ignore_label=255, tolerance=0.007
         ]
         return sum(near) / len(near) if near else 0.0
 
-    scores = []
+    scores = [math.nan] * num_classes
     for wanted in range(num_classes):
         true, predicted = boundary(labels, wanted), boundary(prediction, wanted)
         if not (labels == wanted).any() or not (true or predicted):
             continue
         recall, precision = share_near(true, predicted), share_near(predicted, true)
         total = recall + precision
-        scores.append(2 * recall * precision / total if total else 0.0)
-    return sum(scores) / len(scores) if scores else math.nan
+        scores[wanted] = 2 * recall * precision / total if total else 0.0
+    return scores
 
 
 def patches(rng, shape, num_classes, void_share=0.0):
@@ -65,8 +73,12 @@ def test_equals_the_plain_loops(seed):
     kept = (labels != 255) & (rng.random(shape) < rng.random())
     prediction = np.where(kept, labels, wrong)
     tolerance = float(rng.choice([0.0075, 0.05, 0.1, 0.3]))
-    got = boundary_f1(labels, prediction, num_classes, tolerance=tolerance)
-    expected = reference(labels, prediction, num_classes, tolerance=tolerance)
+    arguments = (labels, prediction, num_classes)
+    got = per_class_boundary_f1(*arguments, tolerance=tolerance)
+    expected = per_class_reference(*arguments, tolerance=tolerance)
+    np.testing.assert_allclose(got, expected, rtol=1e-12, equal_nan=True)
+    got = boundary_f1(*arguments, tolerance=tolerance)
+    expected = reference(*arguments, tolerance=tolerance)
     np.testing.assert_allclose(got, expected, rtol=1e-12, equal_nan=True)
 
 

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segnet_tf.config import TrainConfig
 from segnet_tf.datasets.synthetic import INFO, draw_scene
+from segnet_tf.errors import UserError
 
 QUICK = (
     "--train-split=train:8", "--val-split=val:2", "--model=segnet_basic",
@@ -36,7 +38,7 @@ def test_a_run_writes_what_the_readme_says(run_folder):
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "checkpoint", "config.json", "curves.png", "history.csv", "metrics.json",
-        "model.keras",
+        "model.keras", "tensorboard",
     }  # fmt: skip
     metrics = json.loads((folder / "metrics.json").read_text())
     assert {"global_accuracy", "class_accuracy", "mean_iou"} <= set(metrics)
@@ -53,10 +55,15 @@ def test_a_run_writes_what_the_readme_says(run_folder):
 def test_evaluate_repeats_the_runs_scores(run_folder, run_command, tmp_path):
     folder, _ = run_folder
     run_command("evaluate.py", "--model", folder, "--split=val:2", cwd=tmp_path)
-    again = json.loads(
-        (tmp_path / "evaluations" / "synthetic-val" / "metrics.json").read_text()
-    )
+    output = tmp_path / "evaluations" / "synthetic-val"
+    again = json.loads((output / "metrics.json").read_text())
     assert again == json.loads((folder / "metrics.json").read_text())
+    assert {"boundary_f1", "per_class_boundary_f1"} <= set(again)
+    names = {path.name for path in output.iterdir()}
+    assert names == {"metrics.json", "best_worst.png", "confusion.png"}
+    for name in ("best_worst.png", "confusion.png"):
+        with Image.open(output / name) as picture:
+            assert min(picture.size) > 300
 
 
 def test_predict_writes_labels_and_overlay(run_folder, run_command, tmp_path):
@@ -120,6 +127,16 @@ def test_mistakes_get_one_line_and_exit_2(mistake, run_command, tmp_path):
     assert sorted(tmp_path.rglob("*")) == before, "nothing is left behind"
 
 
+def test_an_exploding_loss_gets_one_line_and_exit_2(run_command, tmp_path):
+    arguments = ("--epochs=1", "--learning-rate=1e30", "--output=run")
+    result = run_command("train.py", *QUICK, *arguments, cwd=tmp_path, check=False)
+    assert result.returncode == 2, result.stderr
+    errors = [line for line in result.stderr.splitlines() if "error:" in line]
+    assert len(errors) == 1 and "Traceback" not in result.stderr
+    assert "the loss is" in errors[0] and "no epoch was finished" in errors[0]
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
 def test_an_output_folder_in_use_is_not_overwritten(run_folder, run_command):
     folder, _ = run_folder
     before = (folder / "history.csv").read_text()
@@ -173,6 +190,34 @@ def test_version(run_command, tmp_path):
     for script in ("train.py", "predict.py", "evaluate.py"):
         result = run_command(script, "--version", cwd=tmp_path)
         assert result.stdout.strip() == segnet_tf.__version__
+
+
+def test_a_missing_validation_split_is_said_not_fatal(run_command, tmp_path):
+    """CamVid's layout with a training split alone."""
+    for folder in ("train", "trainannot"):
+        (tmp_path / "camvid" / folder).mkdir(parents=True)
+    for index in range(2):
+        image, labels = draw_scene(9, index, 32, 48)
+        Image.fromarray(image).save(tmp_path / f"camvid/train/{index}.png")
+        labels = np.where(labels == 255, 11, labels).astype(np.uint8)
+        Image.fromarray(labels).save(tmp_path / f"camvid/trainannot/{index}.png")
+    result = run_command(
+        "train.py", "--dataset=camvid", "--data-dir=camvid", "--epochs=1",
+        "--model=segnet_basic", "--crop=32x48", "--batch-size=2", "--output=run",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert "split 'val' is not here" in result.stdout
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert "model.keras" in names and "metrics.json" not in names
+
+
+@pytest.mark.parametrize(
+    "option", ["learning_rate=nan", "seed=-1", "weight_decay=-1", "warmup_steps=-5"]
+)
+def test_values_that_cannot_be(option):
+    name, value = option.split("=")
+    with pytest.raises(UserError, match=name):
+        TrainConfig(**{name: float(value) if name != "seed" else int(value)})
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ FLOORS = [
     {"models", "pipeline", "saving", "tflite_file", "lowering"},
     {"config", "evaluation", "inference", "optimizers", "recipes", "runs"},
     {"export", "parity"},
-    {"training"},
+    {"training", "watching"},
 ]
 """A module imports its own floor or one below; the tree in README.md, as a table."""
 

@@ -9,6 +9,7 @@ from segnet_tf.errors import UserError
 from segnet_tf.pipeline import (
     Augmentation,
     augment,
+    batch_names,
     evaluation_batches,
     reading_errors,
     training_batches,
@@ -142,6 +143,15 @@ def test_an_epoch_shows_every_image_once_in_an_order_of_its_own():
     orders = [tuple(x.numpy()[:, 0, 0, 2].astype(int)) for x, _ in stream]
     assert all(sorted(order) == list(range(8)) for order in orders)
     assert len(set(orders)) == 3
+
+
+def test_batch_names_are_those_of_the_stream():
+    split = coded_split([(40, 40)] * 5)
+    still = Augmentation((32, 32), **STILL)
+    stream = training_batches(split, still, batch_size=3, seed=11).take(7)
+    for step, (x, _) in enumerate(stream):
+        seen = tuple(f"{int(image[0, 0, 2])}.png" for image in x.numpy())
+        assert batch_names(split, 3, 11, step) == seen
 
 
 def test_a_single_image_makes_a_stream():

@@ -6,9 +6,16 @@ from PIL import Image
 
 from segnet_tf.datasets.split import DatasetInfo
 from segnet_tf.visualize import (
+    VOID_COLOUR,
+    WRONG_COLOUR,
     class_shares,
     colour_labels,
+    comparison,
+    comparison_sheet,
+    draw_confusion,
     draw_curves,
+    error_image,
+    fit_width,
     overlay,
     palette_image,
 )
@@ -81,3 +88,71 @@ def test_curves_are_drawn_with_and_without_validation(tmp_path):
         Image.open(tmp_path / name).tobytes() for name in ("one.png", "two.png")
     )
     assert one != two
+
+
+def test_errors_mark_wrong_pixels_and_void_and_nothing_else(labels, rng):
+    image = rng.integers(0, 256, (30, 40, 3)).astype(np.uint8)
+    prediction = np.where(labels == 255, 1, labels).astype(np.int64)
+    prediction[10:14, 5:9] = (labels[10:14, 5:9].astype(int) + 1) % 3
+    errors = error_image(image, labels, prediction)
+    wrong, void = np.zeros((30, 40), bool), labels == 255
+    wrong[10:14, 5:9] = True
+    assert (errors[wrong] == WRONG_COLOUR).all()
+    assert (errors[void] == VOID_COLOUR).all(), "a prediction on void is no error"
+    right = errors[~wrong & ~void].astype(int)
+    assert (right == right[:, :1]).all() and right.min() >= 150
+    brightness = image[~wrong & ~void].mean(axis=-1)
+    assert np.corrcoef(right[:, 0], brightness)[0, 1] > 0.99
+
+
+def test_comparison_holds_image_truth_prediction_and_errors(labels, rng):
+    image = rng.integers(0, 256, (30, 40, 3)).astype(np.uint8)
+    prediction = rng.integers(0, 3, (30, 40))
+    parts = comparison(image, labels, prediction, INFO)
+    expected = (
+        image,
+        colour_labels(labels, INFO),
+        np.array(INFO.colours)[prediction],
+        error_image(image, labels, prediction),
+    )
+    for part, wanted in zip(parts, expected, strict=True):
+        np.testing.assert_array_equal(part, wanted)
+    # On a sheet of their own width they stand unchanged, one pitch apart.
+    sheet = np.asarray(comparison_sheet([("a", image, labels, prediction)], INFO, 40))
+    for column, wanted in enumerate(expected):
+        left = column * 44
+        np.testing.assert_array_equal(sheet[40:70, left : left + 40], wanted)
+    key = {tuple(colour) for colour in sheet[:, 4 * 44 :].reshape(-1, 3).tolist()}
+    assert {*INFO.colours, WRONG_COLOUR, VOID_COLOUR} <= key
+
+
+def test_a_sheet_lists_the_classes_it_shows():
+    image, zeros = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
+    rows = [("one", image, zeros, zeros), ("two", image, zeros, zeros + 2)]
+    sheet = np.asarray(comparison_sheet(rows, INFO, 64))
+    key = {tuple(colour) for colour in sheet[:, 4 * 68 :].reshape(-1, 3).tolist()}
+    assert {INFO.colours[0], INFO.colours[2]} <= key and INFO.colours[1] not in key
+
+
+@pytest.mark.parametrize("size", [(3, 900), (900, 3), (1, 1), (600, 800)])
+def test_fit_width_bounds_both_sides_and_mixes_no_labels(size, rng):
+    image = rng.integers(0, 256, (*size, 3)).astype(np.uint8)
+    labels = rng.choice([0, 7, 255], size).astype(np.uint8)
+    small, ids = fit_width(80, image, labels)
+    assert small.shape[:2] == ids.shape
+    assert ids.shape[1] <= 80 and ids.shape[0] <= 120
+    assert set(np.unique(ids)) <= {0, 7, 255}
+
+
+@pytest.mark.parametrize("count", [1, 3, 37, 150])
+def test_confusion_is_drawn_for_few_and_many_classes(count, tmp_path):
+    confusion = np.diag(np.arange(count) * 10)
+    confusion[:, 0] += 1
+    confusion[0] = 0  # a class that the ground truth does not hold
+    names = tuple(f"class number {index}" for index in range(count))
+    draw_confusion(confusion, names, tmp_path / "confusion.png")
+    with Image.open(tmp_path / "confusion.png") as picture:
+        # Sixteen pixels a name is what can still be read.
+        assert min(picture.size) >= 16 * count
+        darker = np.asarray(picture.convert("L")) < 128
+    assert darker.any()

@@ -189,19 +189,15 @@ def sample_sheet(findings: Findings, samples: int = 8, width: int = 320) -> Imag
 
 def _panel(split: Split, index: int, width: int) -> Image.Image:
     """An image and its labels side by side, with the image's name above."""
-    from segnet_tf.visualize import overlay
+    from segnet_tf.visualize import fit_width, overlay
 
-    image, labels = split.read(index)
-    # Tall pictures are bounded too, or one of 3x900 would fill the sheet.
-    scale = min(width / image.shape[1], 1.5 * width / image.shape[0])
-    size = tuple(max(1, round(scale * side)) for side in image.shape[1::-1])
-    small = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)
-    ids = Image.fromarray(labels).resize(size, Image.Resampling.NEAREST)
-    tinted = overlay(np.asarray(small), np.asarray(ids), split.info, opacity=0.75)
-    panel = Image.new("RGB", (2 * width + 4, size[1] + 22), "white")
+    small, ids = fit_width(width, *split.read(index))
+    height, fitted_width = ids.shape
+    tinted = overlay(small, ids, split.info, opacity=0.75)
+    panel = Image.new("RGB", (2 * width + 4, height + 22), "white")
     font = ImageFont.load_default(13)
     ImageDraw.Draw(panel).text((2, 2), split.names[index], fill="black", font=font)
-    panel.paste(small, (0, 20))
+    panel.paste(Image.fromarray(small), (0, 20))
     # overlay() puts a legend to the right; the sheet has one for all.
-    panel.paste(tinted.crop((0, 0, *size)), (width + 4, 20))
+    panel.paste(tinted.crop((0, 0, fitted_width, height)), (width + 4, 20))
     return panel
