@@ -45,6 +45,8 @@ class Run:
     def new(cls, config: dict, output: str | None) -> "Run":
         """A fresh folder: `output`, or runs/<dataset>-<model>, numbered when taken.
 
+        Nothing is written before `begin`.
+
         Raises:
             UserError: where `output` already holds something.
         """
@@ -53,7 +55,6 @@ class Run:
             raise UserError(
                 f"{folder}: already there: choose another --output, or --resume it"
             )
-        write_json(folder / "config.json", config)
         return cls(folder)
 
     @classmethod
@@ -84,6 +85,10 @@ class Run:
             differing.append(f"{folder} has another {', '.join(names)}")
         reason = "; ".join(differing) or "no run found"
         raise UserError(f"nothing to resume with this configuration: {reason}")
+
+    def begin(self, config: dict) -> None:
+        """Says in the folder what will be trained there."""
+        write_json(self.folder / "config.json", config)
 
     def checkpointed_model(self) -> keras.Model | None:
         """The newest finished epoch's model, compiled, its optimizer where it was."""

@@ -124,6 +124,7 @@ def _fit(config, run, train_split, val_split, steps) -> None:
     # Validates with the averaged weights, then takes the run's own back.
     averaging = [keras.callbacks.SwapEMAWeights()] if config.ema else []
     keep = config.keep if val_split else "last"
+    run.begin(asdict(config))
     batches, watchers = watched(batches, config, run, train_split, val_split)
     with reading_errors():
         model.fit(
