@@ -6,7 +6,6 @@ as JSON messages that end in a zero byte, on file descriptors 3 (in) and 4 (out)
 
 import base64
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -23,19 +22,18 @@ class Chromium:
     """
 
     def __init__(self, profile: Path, *flags: str):
-        to_browser, self._out = os.pipe()
-        back, from_browser = os.pipe()
         command = [
-            *("sh", "-c", f'exec "$@" 3<&{to_browser} 4>&{from_browser}', "sh"),
+            *("sh", "-c", 'exec "$@" 3<&0 4>&1 </dev/null >/dev/null', "sh"),
             *(PROGRAM, "--headless", "--no-sandbox", "--remote-debugging-pipe"),
             *(f"--user-data-dir={profile}", "--disable-dev-shm-usage", *flags),
         ]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        ends = (to_browser, from_browser)
-        self._process = subprocess.Popen(command, pass_fds=ends, **quiet)
-        for end in ends:
-            os.close(end)
-        self._in = os.fdopen(back, "rb")
+        self._browser = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+        )
         self._waiting, self._count, self._session = b"", 0, None
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
@@ -46,13 +44,13 @@ class Chromium:
         return self
 
     def __exit__(self, *error) -> None:
-        os.close(self._out)  # Chromium ends when nobody can tell it anything
+        self._browser.stdin.close()  # Chromium ends when nobody can tell it anything
         try:
-            self._process.wait(timeout=20)
+            self._browser.wait(timeout=20)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._in.close()
+            self._browser.kill()
+            self._browser.wait()
+        self._browser.stdout.close()
 
     def call(self, method: str, **parameters) -> dict:
         """One command of the protocol, and its result."""
@@ -60,7 +58,7 @@ class Chromium:
         message = {"id": self._count, "method": method, "params": parameters}
         if self._session:
             message["sessionId"] = self._session
-        os.write(self._out, json.dumps(message).encode() + b"\0")
+        self._browser.stdin.write(json.dumps(message).encode() + b"\0")
         while (reply := self._next()).get("id") != self._count:
             pass  # an event
         if "error" in reply:
@@ -69,7 +67,7 @@ class Chromium:
 
     def _next(self) -> dict:
         while b"\0" not in self._waiting:
-            received = os.read(self._in.fileno(), 1 << 20)
+            received = self._browser.stdout.read(1 << 20)
             if not received:
                 raise RuntimeError("Chromium has ended")
             self._waiting += received
