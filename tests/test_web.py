@@ -30,6 +30,12 @@ window.seen = [];
 document.addEventListener("labelled", (event) => seen.push(event.detail));
 """
 
+DROP = """(() => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File(["nothing"], "notes.txt"));
+    dispatchEvent(new DragEvent("drop", { dataTransfer }));
+})()"""
+
 ENCODED = """(() => {
     const { labels, width, height } = seen.at(-1);
     return [btoa(String.fromCharCode(...labels)), height, width];
@@ -207,6 +213,7 @@ def test_bad_input(page, models, tmp_path):
         path = tmp_path / name
         path.write_bytes(content)
         page.complaint(lambda f=field, p=path: page.choose(f, p), words)
+    page.complaint(lambda: page.run(DROP), "notes.txt: not an image")
     choose = "processor.value = 'webgpu'; processor.dispatchEvent(new Event('change'))"
     page.complaint(lambda: page.run(choose), "no WebGPU")
     assert page.run("processor.value") == "wasm"
