@@ -1,0 +1,203 @@
+// A .tflite file of segnet_tf, ready to label what a browser can draw.
+//
+//     const network = await Network.load(bytes);
+//     const { labels, width, height } = await network.label(canvas);
+
+import {
+  getWebGpuDevice,
+  loadAndCompile,
+  loadLiteRt,
+  supportsFeature,
+  Tensor,
+} from "@litertjs/core";
+
+const RUNTIME = new URL("node_modules/@litertjs/core/wasm/", import.meta.url).href;
+
+// LiteRT.js computes some networks wrongly on WebGPU, and says nothing: SegNetBasic, for
+// one, at 2.5.3. So a GPU has to label noise as the CPU does, or is not used.
+const AGREEMENT = 0.99;
+
+let runtime; // one for all networks: a promise, once somebody has asked
+
+function startRuntime() {
+  runtime ??= Promise.all([supportsFeature("threads"), supportsFeature("relaxedSimd")])
+    // Threads need shared memory: see serve.js.
+    .then((has) => loadLiteRt(RUNTIME, { threads: self.crossOriginIsolated && has.every(Boolean) }))
+    .catch((error) => {
+      runtime = undefined;
+      throw new Error(`LiteRT.js does not start in this browser (${error.message})`);
+    });
+  return runtime;
+}
+
+export class Network {
+  #model;
+  #input;
+  #canvas;
+
+  /**
+   * Reads and compiles a file.
+   *
+   * @param {Uint8Array} bytes The whole file.
+   * @param {"wasm" | "webgpu"} processor Where to run: "wasm" is the CPU.
+   * @returns {Promise<Network>}
+   * @throws {Error} Saying what is wrong with the file, or with the browser.
+   */
+  static async load(bytes, processor = "wasm") {
+    const facts = readFacts(bytes);
+    await startRuntime();
+    if (processor === "webgpu" && !getWebGpuDevice()) {
+      throw new Error("this browser offers no WebGPU here");
+    }
+    const network = await Network.#compile(facts, bytes, processor);
+    if (processor === "wasm") return network;
+    const reference = await Network.#compile(facts, bytes, "wasm");
+    const share = await network.#agreement(reference);
+    reference.delete();
+    if (share >= AGREEMENT) return network;
+    network.delete();
+    throw new Error(`WebGPU labels ${(100 - 100 * share).toFixed(1)} % otherwise than the CPU`);
+  }
+
+  static async #compile(facts, bytes, processor) {
+    // Half precision would be faster on a GPU, and label some pixels otherwise.
+    const options = { accelerator: processor, gpuOptions: { precision: "fp32" } };
+    try {
+      const network = new Network(facts, await loadAndCompile(bytes, options));
+      await network.#run(); // the first run takes several times as long: not a picture's
+      return network;
+    } catch (error) {
+      throw new Error(`LiteRT.js cannot run it (${error.message ?? error})`);
+    }
+  }
+
+  constructor(facts, model) {
+    const [image] = model.getInputDetails();
+    const [, height, width] = image.shape;
+    /** Class names, colours and the rest of the file's labels.json. */
+    this.facts = facts;
+    /** Size of the images inside; LiteRT.js cannot change it. */
+    this.width = width;
+    this.height = height;
+    /** "wasm" or "webgpu": where it does run. */
+    this.processor = model.options.accelerator;
+    this.threads = model.options.cpuOptions.numThreads;
+    this.#model = model;
+    this.#input = new (image.dtype === "uint8" ? Uint8Array : Float32Array)(height * width * 3);
+    const canvas = new OffscreenCanvas(width, height);
+    this.#canvas = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
+  }
+
+  /**
+   * Labels a picture, scaled to what fits into the network's size.
+   *
+   * @param {HTMLCanvasElement | ImageBitmap} picture Opaque.
+   * @returns {Promise<{labels: Uint8Array, width: number, height: number,
+   *     milliseconds: number}>} One class id a pixel, row by row, and the time that
+   *     the network alone took.
+   */
+  async label(picture) {
+    const { width, height } = this.#draw(picture);
+    const started = performance.now();
+    const scores = await this.#run();
+    const milliseconds = performance.now() - started;
+    return { labels: this.#crop(scores, width, height), width, height, milliseconds };
+  }
+
+  delete() {
+    this.#model.delete();
+  }
+
+  /** The share of a noise image that both label alike. */
+  async #agreement(other) {
+    this.#input.forEach((_, at, input) => (input[at] = 256 * Math.random()));
+    other.#input.set(this.#input);
+    const size = [this.width, this.height];
+    const ours = this.#crop(await this.#run(), ...size);
+    const theirs = other.#crop(await other.#run(), ...size);
+    return ours.filter((id, at) => id === theirs[at]).length / ours.length;
+  }
+
+  /** Puts the picture into the input's upper left; its size there. */
+  #draw(picture) {
+    const scale = Math.min(this.width / picture.width, this.height / picture.height);
+    const width = Math.max(1, Math.round(picture.width * scale));
+    const height = Math.max(1, Math.round(picture.height * scale));
+    this.#canvas.imageSmoothingQuality = "high";
+    // What is left beside or below shows the stretched picture: no edge to be seen.
+    this.#canvas.drawImage(picture, 0, 0, this.width, this.height);
+    this.#canvas.drawImage(picture, 0, 0, width, height);
+    const { data } = this.#canvas.getImageData(0, 0, this.width, this.height);
+    for (let from = 0, to = 0; from < data.length; from += 4) {
+      this.#input[to++] = data[from];
+      this.#input[to++] = data[from + 1];
+      this.#input[to++] = data[from + 2];
+    }
+    return { width, height };
+  }
+
+  async #run() {
+    // LiteRT.js' tensors are memory that nobody collects.
+    const image = new Tensor(this.#input, [1, this.height, this.width, 3]);
+    try {
+      const [output] = await this.#model.run(image);
+      try {
+        return await output.data();
+      } finally {
+        output.delete();
+      }
+    } finally {
+      image.delete();
+    }
+  }
+
+  /** Labels of the input's upper left, the class with the highest score. */
+  #crop(scores, width, height) {
+    const depth = scores.length / (this.width * this.height); // 1: labels already
+    const labels = new Uint8Array(width * height);
+    for (let y = 0, to = 0; y < height; y++) {
+      let at = y * this.width * depth;
+      for (let x = 0; x < width; x++, at += depth) {
+        let best = 0;
+        for (let k = 1; k < depth; k++) if (scores[at + k] > scores[at + best]) best = k;
+        labels[to++] = depth === 1 ? scores[at] : best;
+      }
+    }
+    return labels;
+  }
+}
+
+/** The file's labels.json; segnet_tf/tflite_file.py tells what is in it. */
+export function readFacts(bytes) {
+  if (String.fromCharCode(...bytes.subarray(4, 8)) !== "TFL3") {
+    throw new Error("not a .tflite file");
+  }
+  try {
+    const facts = JSON.parse(new TextDecoder().decode(zipEntry(bytes, "labels.json")));
+    if (facts.classes.length === facts.colours.length) return facts;
+  } catch {
+    // No zip archive behind the model, half of one, or another one.
+  }
+  throw new Error("names no classes: damaged, or not written by export.py");
+}
+
+/** An entry, stored as it is, of the zip archive that ends `bytes`. */
+function zipEntry(bytes, wanted) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const u16 = (at) => view.getUint16(at, true);
+  const u32 = (at) => view.getUint32(at, true);
+  let end = bytes.length - 22;
+  while (u32(end) !== 0x06054b50) end--; // RangeError where there is none
+  let at = end - u32(end + 12);
+  const shift = at - u32(end + 16); // some writers count from the archive's start
+  for (let left = u16(end + 10); left > 0; left--) {
+    const name = new TextDecoder().decode(bytes.subarray(at + 46, at + 46 + u16(at + 28)));
+    if (name === wanted && u16(at + 10) === 0) {
+      const local = shift + u32(at + 42);
+      const start = local + 30 + u16(local + 26) + u16(local + 28);
+      return bytes.subarray(start, start + u32(at + 20));
+    }
+    at += 46 + u16(at + 28) + u16(at + 30) + u16(at + 32);
+  }
+  throw new Error(`no entry ${wanted}`);
+}
