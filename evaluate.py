@@ -34,7 +34,7 @@ def main() -> None:
     from segnet_tf.inference import find_model
     from segnet_tf.saving import load_model
 
-    path = find_model(arguments.model)
+    path = find_model(arguments.model, forms=("model.keras",))
     print(f"{path} on {arguments.dataset} {split.name}, {len(split)} images")
     scores = evaluate(load_model(path), split)
     print(score_table(scores, split.info.classes))

@@ -2,6 +2,10 @@
 
 python predict.py street.png
 python predict.py *.jpg --model runs/camvid-segnet_lite --output labelled
+python predict.py street.png --model streets.tflite --threads 4   # no TensorFlow
+
+Images of any size. Above 2 megapixels (SegNet and SegNetBasic: 1) an image is run in
+tiles that overlap so far that the labels are those of the whole image.
 """
 
 import argparse
@@ -19,14 +23,21 @@ def main() -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     parser.add_argument("--version", action="version", version=segnet_tf.__version__)
     parser.add_argument(
-        "--model", help="run folder or .keras file [the shipped one, or the newest run]"
+        "--model",
+        help=".tflite or .keras file, or folder of a run, a shipped model or a "
+        "SavedModel [the shipped one, or the newest run]",
     )
     parser.add_argument("--output", default="predictions", help="folder [predictions]")
+    parser.add_argument("--threads", type=int, help="to compute on [all cores]")
     arguments = parser.parse_args()
-    predict_files(arguments.images, arguments.model, Path(arguments.output))
+    predict_files(
+        arguments.images, arguments.model, Path(arguments.output), arguments.threads
+    )
 
 
-def predict_files(images: list[str], model: str | None, output: Path) -> None:
+def predict_files(
+    images: list[str], model: str | None, output: Path, threads: int | None
+) -> None:
     from segnet_tf.images import read_image
     from segnet_tf.inference import Predictor, find_model
     from segnet_tf.visualize import class_shares, overlay, palette_image
@@ -34,7 +45,7 @@ def predict_files(images: list[str], model: str | None, output: Path) -> None:
     refuse_same_stems(images)
     # Reading comes first: a wrong name should not have to wait for the model.
     loaded = {name: read_image(name) for name in images}
-    predictor = Predictor(find_model(model))
+    predictor = Predictor(find_model(model), threads)
     for name, image in loaded.items():
         labels = predictor.labels(image)
         stem = output / Path(name).stem

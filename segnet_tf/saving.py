@@ -71,13 +71,7 @@ def read_labels(path: str | os.PathLike) -> DatasetInfo | None:
     with zipfile.ZipFile(_checked(path)) as archive:
         if LABELS_ENTRY not in archive.namelist():
             return None
-        labels = json.loads(archive.read(LABELS_ENTRY))
-    return DatasetInfo(
-        name=labels["name"],
-        classes=tuple(labels["classes"]),
-        colours=tuple(tuple(colour) for colour in labels["colours"]),
-        ignore_label=labels["ignore_label"],
-    )
+        return DatasetInfo.from_dict(json.loads(archive.read(LABELS_ENTRY)))
 
 
 def _checked(path: str | os.PathLike) -> Path:
