@@ -50,16 +50,18 @@ def main() -> None:
 def export(arguments: argparse.Namespace) -> bool:
     """Exports and measures; whether the result may keep its name."""
     from segnet_tf import datasets
+    from segnet_tf.calibration import calibration_images, check_calibration
     from segnet_tf.inference import find_model
     from segnet_tf.saving import load_model, read_labels
 
+    # What a user can get wrong comes first: it should not wait for TensorFlow.
     source = find_model(arguments.model, forms=("model.keras",))
     output = output_path(arguments, source)
-    from segnet_tf import export as exporting
-    from segnet_tf import parity
-    from segnet_tf.converter import calibration_images
-    from segnet_tf.programs import open_program
-
+    info = read_labels(source)
+    if info is None:
+        raise UserError(
+            f"{source}: does not name its classes: write it with segnet_tf.save_model"
+        )
     split = None
     if arguments.dataset:
         split = datasets.load(arguments.dataset, arguments.split, arguments.data_dir)
@@ -67,11 +69,12 @@ def export(arguments: argparse.Namespace) -> bool:
     calibration = []
     if arguments.calibration:
         calibration = calibration_images(arguments.calibration, size)
-    info = read_labels(source)
-    if info is None:
-        raise UserError(
-            f"{source}: does not name its classes: write it with segnet_tf.save_model"
-        )
+    check_calibration(arguments.quantize, calibration)
+
+    from segnet_tf import export as exporting
+    from segnet_tf import parity
+    from segnet_tf.programs import open_program
+
     model = load_model(source)
     write = {
         "tflite": partial(

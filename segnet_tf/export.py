@@ -13,7 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from segnet_tf.converter import check_calibration, converted, write_archive
+from segnet_tf.calibration import check_calibration
+from segnet_tf.converter import converted, write_archive
 from segnet_tf.datasets.split import DatasetInfo
 from segnet_tf.errors import UserError
 from segnet_tf.files import replacing, write_json
