@@ -33,7 +33,8 @@ def main() -> None:
     arguments = parser.parse_args()
     split = load(arguments.dataset, arguments.split, arguments.data_dir)
     output = arguments.output or f"evaluations/{arguments.dataset}-{split.name}"
-    score(find_model(arguments.model), split, Path(output))
+    path = find_model(arguments.model, forms=("model.keras",))
+    score(path, split, Path(output))
 
 
 def score(path: Path, split, output: Path) -> None:

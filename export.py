@@ -40,7 +40,7 @@ def main() -> None:
     add("--describe", metavar="F", help="only print the tensors of a .tflite file")
     arguments = parser.parse_args()
     if arguments.describe:
-        from segnet_tf.tflite_file import describe
+        from segnet_tf.inspection import describe
 
         print(describe(arguments.describe))
     elif not export(arguments):
@@ -50,49 +50,50 @@ def main() -> None:
 def export(arguments: argparse.Namespace) -> bool:
     """Exports and measures; whether the result may keep its name."""
     from segnet_tf import datasets
+    from segnet_tf.calibration import calibration_images, check_calibration
     from segnet_tf.inference import find_model
     from segnet_tf.saving import load_model, read_labels
 
-    source = find_model(arguments.model)
+    # What a user can get wrong comes first: it should not wait for TensorFlow.
+    source = find_model(arguments.model, forms=("model.keras",))
     output = output_path(arguments, source)
-    from segnet_tf import export as exporting
-    from segnet_tf import parity
-
+    info = read_labels(source)
+    if info is None:
+        raise UserError(
+            f"{source}: does not name its classes: write it with segnet_tf.save_model"
+        )
     split = None
     if arguments.dataset:
         split = datasets.load(arguments.dataset, arguments.split, arguments.data_dir)
     size = (arguments.height, arguments.width)
     calibration = []
     if arguments.calibration:
-        calibration = exporting.calibration_images(arguments.calibration, size)
-    info = read_labels(source)
-    if info is None:
-        raise UserError(
-            f"{source}: does not name its classes: write it with segnet_tf.save_model"
-        )
+        calibration = calibration_images(arguments.calibration, size)
+    check_calibration(arguments.quantize, calibration)
+
+    from segnet_tf import export as exporting
+    from segnet_tf import parity
+    from segnet_tf.programs import open_program
+
     model = load_model(source)
-    write, read = {
-        "tflite": (
-            partial(
-                exporting.export_tflite,
-                size=size,
-                quantize=arguments.quantize,
-                output=arguments.result,
-                input_dtype=arguments.input,
-                calibration=calibration,
-            ),
-            parity.tflite_program,
+    write = {
+        "tflite": partial(
+            exporting.export_tflite,
+            size=size,
+            quantize=arguments.quantize,
+            output=arguments.result,
+            input_dtype=arguments.input,
+            calibration=calibration,
         ),
-        "savedmodel": (
-            partial(exporting.export_savedmodel, input_dtype=arguments.input),
-            parity.savedmodel_program,
-        ),
-        "onnx": (exporting.export_onnx, parity.onnx_program),
+        "savedmodel": partial(exporting.export_savedmodel, input_dtype=arguments.input),
+        "onnx": exporting.export_onnx,
     }[arguments.format]
     images = parity.trial_images(size, split, calibration)
 
     def measured(path):
-        return parity.measure(model, read(path), arguments.quantize, images, split)
+        program = open_program(path, form=arguments.format)
+        about = parity.tflite_facts(path) if arguments.format == "tflite" else None
+        return parity.measure(model, program, arguments.quantize, images, split, about)
 
     print(f"{source} -> {output}")
     report = parity.accept(output, partial(write, model, info=info), measured)

@@ -2,6 +2,10 @@
 
 python predict.py street.png
 python predict.py *.jpg --model runs/camvid-segnet_lite --output labelled
+python predict.py street.png --model streets.tflite --threads 4   # no TensorFlow
+
+Images of any size. Above 2 megapixels (SegNet and SegNetBasic: 1) an image is run in
+tiles that overlap so far that the labels are those of the whole image.
 """
 
 import argparse
@@ -19,23 +23,33 @@ def main() -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     parser.add_argument("--version", action="version", version=segnet_tf.__version__)
     parser.add_argument(
-        "--model", help="run folder or .keras file [the shipped one, or the newest run]"
+        "--model",
+        help=".tflite or .keras file, or folder of a run, a shipped model or a "
+        "SavedModel [the shipped one, or the newest run]",
     )
     parser.add_argument("--output", default="predictions", help="folder [predictions]")
+    parser.add_argument("--threads", type=int, help="to compute on [all cores]")
     arguments = parser.parse_args()
-    predict_files(arguments.images, arguments.model, Path(arguments.output))
+    predict_files(
+        arguments.images, arguments.model, Path(arguments.output), arguments.threads
+    )
 
 
-def predict_files(images: list[str], model: str | None, output: Path) -> None:
+def predict_files(
+    images: list[str], model: str | None, output: Path, threads: int | None
+) -> None:
     from segnet_tf.images import read_image
     from segnet_tf.inference import Predictor, find_model
     from segnet_tf.visualize import class_shares, overlay, palette_image
 
-    refuse_same_stems(images)
-    # Reading comes first: a wrong name should not have to wait for the model.
-    loaded = {name: read_image(name) for name in images}
-    predictor = Predictor(find_model(model))
-    for name, image in loaded.items():
+    refuse_clashes(images, output)
+    # Reading comes first: a wrong name should not have to wait for the model. Photos
+    # are large, so each is read again when its turn comes.
+    for name in images:
+        read_image(name)
+    predictor = Predictor(find_model(model), threads)
+    for name in images:
+        image = read_image(name)
         labels = predictor.labels(image)
         stem = output / Path(name).stem
         save(palette_image(labels, predictor.info), f"{stem}_labels.png")
@@ -47,7 +61,9 @@ def predict_files(images: list[str], model: str | None, output: Path) -> None:
         print(f"{stem}_overlay.png: {shares}")
 
 
-def refuse_same_stems(images: list[str]) -> None:
+def refuse_clashes(images: list[str], output: Path) -> None:
+    """No prediction may take the place of another, or of an image."""
+    inputs = {Path(name).resolve() for name in images}
     seen: dict[str, str] = {}
     for name in images:
         stem = Path(name).stem
@@ -56,6 +72,13 @@ def refuse_same_stems(images: list[str]) -> None:
                 f"{seen[stem]} and {name} would be written to the same file"
             )
         seen[stem] = name
+        for part in ("labels", "overlay"):
+            target = output / f"{stem}_{part}.png"
+            if target.resolve() in inputs:
+                raise UserError(
+                    f"{target} is an input, and would be overwritten: choose another "
+                    "--output"
+                )
 
 
 def save(picture, path: str) -> None:

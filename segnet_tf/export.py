@@ -1,34 +1,25 @@
 """From a Keras model to what other programs run: TFLite, SavedModel, ONNX.
 
 Everything that leaves here takes RGB images of 0 to 255 and carries its class names.
-Sources for the choices: LiteRT's converter takes a Keras 3 model through a SavedModel
-(from its concrete functions it leaves variables behind), and a static batch of 1
-(with a free one, dilated convolutions become SPACE_TO_BATCH).
 """
 
 import json
 import os
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
+from segnet_tf.calibration import check_calibration
+from segnet_tf.converter import converted, write_archive
 from segnet_tf.datasets.split import DatasetInfo
 from segnet_tf.errors import UserError
 from segnet_tf.files import replacing, write_json
-from segnet_tf.images import IMAGE_SUFFIXES, read_image
-from segnet_tf.lowering import (
-    in_float32,
-    lowered,
-    one_image,
-    size_multiple,
-    sum_limits,
-)
+from segnet_tf.footprint import footprint, size_multiple
+from segnet_tf.lowering import in_float32, lowered, one_image, sum_limits
 from segnet_tf.models import with_pooling_mode
 from segnet_tf.saving import LABELS_ENTRY
 from segnet_tf.tflite_file import Facts, append_facts
@@ -36,7 +27,6 @@ from segnet_tf.tflite_file import Facts, append_facts
 __all__ = [
     "INPUTS",
     "QUANTIZE",
-    "calibration_images",
     "export_onnx",
     "export_savedmodel",
     "export_tflite",
@@ -44,9 +34,6 @@ __all__ = [
 
 QUANTIZE = ("none", "float16", "dynamic", "int8")
 INPUTS = ("uint8", "float32")
-
-CALIBRATION_IMAGES = 100
-"""The least that int8 ranges are taken from."""
 
 
 def export_tflite(
@@ -80,16 +67,16 @@ def export_tflite(
         UserError: for a model, size or calibration that cannot be exported.
     """
     _check(model, info, size)
-    settings = _settings(quantize, input_dtype, calibration)
-    levels = size_multiple(model)
-    fits = size[0] % levels == 0 and size[1] % levels == 0
-    facts = Facts(info, output, size, levels if fits else None)
+    check_calibration(quantize, calibration)
+    multiple = size_multiple(model)
+    fits = size[0] % multiple == 0 and size[1] % multiple == 0
+    facts = Facts(info, output, size, multiple if fits else None, footprint(model))
     if quantize == "int8":
         limits = sum_limits(model, (image.astype(np.float32) for image in calibration))
         twin = lowered(model, *size, integer=True, limits=limits)
     else:
         twin = lowered(model, *size)
-    # An integer file has its integer input from the converter.
+    # The converter gives an integer file its integer input.
     dtype = "float32" if quantize == "int8" else input_dtype
     image = tf.TensorSpec((1, *size, model.input_shape[-1]), dtype, name="image")
 
@@ -98,41 +85,12 @@ def export_tflite(
         logits = twin(tf.cast(image, tf.float32), training=False)
         return {output: _head(logits, output)}
 
-    flat = _converted(serve, twin, settings)
-    if dtype == "uint8":
-        flat = _dequantizing_image(flat)
+    flat = converted(serve, twin, quantize, input_dtype, calibration)
     with replacing(path) as temporary:
         temporary.write_bytes(flat)
         append_facts(temporary, facts)
     write_json(Path(path).with_name(LABELS_ENTRY), asdict(info))
     return facts
-
-
-def calibration_images(
-    folder: str | os.PathLike, size: tuple[int, int]
-) -> list[np.ndarray]:
-    """Up to `CALIBRATION_IMAGES` images of a folder, spread over it, at one size.
-
-    Returns:
-        uint8 (height, width, 3) each, resized.
-
-    Raises:
-        UserError: where the folder holds no image.
-    """
-    found = sorted(
-        path
-        for path in Path(folder).glob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
-    )
-    if not found:
-        raise UserError(f"{folder}: no images there to calibrate with")
-    count = min(len(found), CALIBRATION_IMAGES)
-    spread = [found[i * len(found) // count] for i in range(count)]
-    resized = (
-        Image.fromarray(read_image(path)).resize(size[::-1], Image.Resampling.BILINEAR)
-        for path in spread
-    )
-    return [np.asarray(image) for image in resized]
 
 
 def _check(model: keras.Model, info: DatasetInfo, size: tuple[int, int]) -> None:
@@ -159,85 +117,6 @@ def _head(logits, output: str):
     return tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32), tf.uint8)
 
 
-def _settings(quantize: str, input_dtype: str, calibration) -> Callable:
-    """What sets a converter up."""
-
-    images = []
-    if quantize == "int8":
-        images = [image[None].astype(np.float32) for image in calibration]
-        if len(images) < CALIBRATION_IMAGES:
-            raise UserError(
-                f"int8 takes its ranges from {CALIBRATION_IMAGES} images or more, not "
-                f"{len(images)}: name a folder of training images with --calibration"
-            )
-
-    def apply(converter) -> None:
-        # No Flex operators, whatever else is asked for: stock runtimes lack them.
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        if quantize != "none":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if quantize == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        if quantize == "int8":
-            converter.representative_dataset = lambda: ([image] for image in images)
-            if input_dtype == "uint8":
-                converter.inference_input_type = tf.uint8
-
-    return apply
-
-
-def _converted(serve, model: keras.Model, settings: Callable) -> bytes:
-    from tensorflow.lite.python.convert import ConverterError
-
-    with tempfile.TemporaryDirectory() as folder:
-        _write_archive(folder, model, {"serving_default": serve})
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        settings(converter)
-        try:
-            return converter.convert()
-        except ConverterError as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(
-                f"{model.name}: cannot be written in TFLite's builtin operators "
-                f"({reason})"
-            ) from error
-
-
-def _dequantizing_image(flat: bytes) -> bytes:
-    """Makes the image's CAST to float a DEQUANTIZE with scale 1, the same function.
-
-    XNNPACK takes it, unlike CAST, and float16 needs that: the operators that widen
-    float16 weights do not wait for a CAST, so they would become a piece of their own
-    and widen all weights anew for every image.
-    """
-    from tensorflow.lite.python import schema_py_generated as schema
-    from tensorflow.lite.tools import flatbuffer_utils
-
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(flat))
-    graph = model.subgraphs[0]
-    [image] = graph.inputs
-    [cast] = [operator for operator in graph.operators if image in operator.inputs]
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
-    code.version = 1
-    model.operatorCodes.append(code)
-    cast.opcodeIndex = len(model.operatorCodes) - 1
-    cast.builtinOptionsType = schema.BuiltinOptions.DequantizeOptions
-    cast.builtinOptions = schema.DequantizeOptionsT()
-    scale = schema.QuantizationParametersT()
-    scale.scale, scale.zeroPoint = [1.0], [0]
-    graph.tensors[image].quantization = scale
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
-
-
-def _write_archive(folder, model: keras.Model, endpoints: dict[str, Callable]) -> None:
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    for name, function in endpoints.items():
-        archive.add_endpoint(name, function)
-    archive.write_out(str(folder), verbose=False)
-
-
 def export_savedmodel(
     model: keras.Model,
     path: str | os.PathLike,
@@ -252,8 +131,8 @@ def export_savedmodel(
         Both return `labels` uint8 (B, H, W) and `probabilities` float32
         (B, H, W, classes).
 
-    The class names lie in `assets.extra/labels.json`. Nothing of this package is
-    needed to load it.
+    The class names lie in `assets.extra/labels.json`, with the network's footprint
+    (see `segnet_tf.tiling`). Nothing of this package is needed to load it.
 
     Args:
         path: a folder that is not there yet; servers want a whole number as its name,
@@ -267,6 +146,8 @@ def export_savedmodel(
     if path.exists():
         raise UserError(f"{path}: already there: choose another --output")
     twin = _float32(model)
+    reach = footprint(model)
+    labels = {**asdict(info), "footprint": reach and asdict(reach)}
 
     def predict(image):
         logits = twin(tf.cast(image, tf.float32), training=False)
@@ -284,8 +165,8 @@ def export_savedmodel(
         ),
     }
     with replacing(path) as temporary:
-        _write_archive(temporary, twin, endpoints)
-        write_json(temporary / "assets.extra" / LABELS_ENTRY, asdict(info))
+        write_archive(temporary, twin, endpoints)
+        write_json(temporary / "assets.extra" / LABELS_ENTRY, labels)
 
 
 def _decoded(encoded):

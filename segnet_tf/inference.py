@@ -1,80 +1,129 @@
 """From a model file and an image to labels."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from segnet_tf.datasets.split import DatasetInfo
 from segnet_tf.errors import UserError
-from segnet_tf.saving import load_model, read_labels
+from segnet_tf.programs import open_program
+from segnet_tf.tiling import padded, plan
 
-__all__ = ["SHIPPED_MODEL", "Predictor", "find_model"]
+__all__ = ["FORMS", "SHIPPED_MODEL", "Predictor", "find_model"]
 
 SHIPPED_MODEL = Path(__file__).parent.parent / "saved_models" / "segnet_lite_camvid"
 
+FORMS = ("model.tflite", "model.keras", "saved_model.pb")
+"""What makes a folder a model's, the fastest to run first."""
 
-def find_model(model: str | os.PathLike | None = None) -> Path:
-    """The model file that a path, or its absence, stands for.
+
+def find_model(
+    model: str | os.PathLike | None = None, forms: tuple[str, ...] = FORMS
+) -> Path:
+    """The model that a path, or its absence, stands for.
 
     Args:
-        model: a `.keras` file, or a folder that holds model.keras, such as a run's.
-            Without it: the shipped model, else the newest run under runs/.
+        model: a model file, or a folder that holds one of `forms`: a run's, a shipped
+            model's, a SavedModel's. Without it: the shipped model, else the newest
+            run under runs/.
+
+    Returns:
+        A file, or the folder of a SavedModel.
 
     Raises:
         UserError: where there is none.
     """
     if model is not None:
         path = Path(model)
-        if path.is_dir():
-            path = path / "model.keras"
-        if not path.is_file():
+        found = _in_folder(path, forms) if path.is_dir() else path
+        if found is None or not found.exists():
             raise UserError(
-                f"{model}: no model there: name a run folder or .keras file"
+                f"{model}: no model there: name a model file, or a folder that holds "
+                + " or ".join(forms)
             )
-        return path
-    shipped = SHIPPED_MODEL / "model.keras"
-    if shipped.is_file():
-        return shipped
+        return found
     runs = sorted(Path("runs").glob("*/model.keras"), key=lambda p: p.stat().st_mtime)
-    if not runs:
+    found = _in_folder(SHIPPED_MODEL, forms) or (runs[-1] if runs else None)
+    if found is None:
         raise UserError("no model: train one with `python train.py`, or name --model")
-    return runs[-1]
+    return found
+
+
+def _in_folder(folder: Path, forms: tuple[str, ...]) -> Path | None:
+    for name in forms:
+        if (folder / name).is_file():
+            return folder if name == "saved_model.pb" else folder / name
+    return None
 
 
 class Predictor:
     """A model ready to label images of any size.
 
+    An image of which the file's form does not take the size is mirrored at its bottom
+    and right edge, and the answer is cut back; one that is too large for the memory is
+    run in tiles that give the same answer (see `segnet_tf.tiling`).
+
     Args:
-        path: a `.keras` file that carries its class names.
+        path: a `.tflite`, `.keras` or `.onnx` file, or the folder of a SavedModel, as
+            train.py and export.py write them.
+        threads: on how many to compute; all cores by default.
 
     Attributes:
         info: the classes that the labels stand for.
 
     Raises:
-        UserError: where the file is no model, or does not name its classes.
+        UserError: where the file is no model, or does not name its classes. The
+            methods raise it for what the file does not give, and for an image's size
+            where the file was exported for a single other one.
     """
 
-    def __init__(self, path: str | os.PathLike):
-        info = read_labels(path)
-        if info is None:
-            raise UserError(
-                f"{path}: does not name its classes: write it with segnet_tf.save_model"
-            )
-        self.info: DatasetInfo = info
-        self._model = load_model(path)
+    def __init__(self, path: str | os.PathLike, threads: int | None = None):
+        self._path = path
+        self._program = open_program(path, threads)
+        self.info = self._program.info
 
     def logits(self, image: np.ndarray) -> np.ndarray:
         """Logits float32 (H, W, classes) of an image uint8 (H, W, 3)."""
-        batch = image[None].astype(np.float32)
-        return np.asarray(self._model(batch, training=False))[0]
+        self._must_give("logits")
+        return self._collected(image, lambda logits: logits)
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
         """Class probabilities float32 (H, W, classes) of an image uint8 (H, W, 3)."""
-        logits = self.logits(image)
-        exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        return exponentials / exponentials.sum(axis=-1, keepdims=True)
+        self._must_give("probabilities", "logits")
+        if self._program.output == "logits":
+            return self._collected(image, _softmax)
+        return self._collected(image, lambda probabilities: probabilities)
 
     def labels(self, image: np.ndarray) -> np.ndarray:
         """Class ids uint8 (H, W) of an image uint8 (H, W, 3)."""
-        return self.logits(image).argmax(axis=-1).astype(np.uint8)
+        if self._program.output == "labels":
+            return self._collected(image, lambda labels: labels)
+        return self._collected(image, lambda scores: scores.argmax(-1).astype(np.uint8))
+
+    def _must_give(self, *outputs: str) -> None:
+        given, wanted = self._program.output, outputs[0]
+        if given not in outputs:
+            raise UserError(
+                f"{self._path}: gives {given}, no {wanted}: a .tflite file exported "
+                f"with --result {wanted} does"
+            )
+
+    def _collected(self, image: np.ndarray, finish: Callable) -> np.ndarray:
+        """`finish` of the program's output, whole or tile by tile."""
+        height, width = image.shape[:2]
+        multiple = self._program.multiple
+        image = padded(image, height + -height % multiple, width + -width % multiple)
+        collected = None
+        for tile in plan(*image.shape[:2], self._program.footprint):
+            part = finish(self._program.run(image[tile.source]))[tile.inside]
+            if collected is None:
+                shape = (*image.shape[:2], *part.shape[2:])
+                collected = np.empty(shape, part.dtype)
+            collected[tile.target] = part
+        return collected[:height, :width]
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)

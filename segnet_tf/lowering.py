@@ -23,7 +23,7 @@ import tensorflow as tf
 from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
 from segnet_tf.models.segnet import LocalResponseNormalization
 
-__all__ = ["in_float32", "lowered", "one_image", "size_multiple", "sum_limits"]
+__all__ = ["in_float32", "lowered", "one_image", "sum_limits"]
 
 STEEP = 256.0
 """Slope of the integer networks' step: differences of 1/256 or more come out as 1.
@@ -31,12 +31,6 @@ XNNPACK multiplies where the scales' ratio is below 256: at steps of less than 1
 
 Limits = dict[str, list[tuple[float, float] | None]]
 """By an Add layer's name, what each of its summands should be clipped to, if at all."""
-
-
-def size_multiple(model: keras.Model) -> int:
-    """What height and width must be multiples of for no level to be of odd size."""
-    levels = sum(isinstance(layer, MaxPoolingWithArgmax2D) for layer in model.layers)
-    return 2**levels
 
 
 def sum_limits(model: keras.Model, images: Iterable[np.ndarray]) -> Limits:

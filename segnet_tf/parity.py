@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -19,21 +19,20 @@ import tensorflow as tf
 
 from segnet_tf import datasets
 from segnet_tf.datasets.split import IGNORE_LABEL, Split
-from segnet_tf.errors import UserError
 from segnet_tf.files import write_json
+from segnet_tf.inspection import operator_lines, operators, peak_memory
 from segnet_tf.lowering import one_image
 from segnet_tf.metrics import Scores, confusion_matrix
-from segnet_tf.tflite_file import interpreter, operators, peak_memory, read_facts
+from segnet_tf.programs import Program
+from segnet_tf.tflite_file import interpreter, read_facts
+from segnet_tf.tiling import padded
 
 __all__ = [
-    "Program",
     "accept",
     "fitted",
     "measure",
-    "onnx_program",
-    "savedmodel_program",
     "summary",
-    "tflite_program",
+    "tflite_facts",
     "trial_images",
 ]
 
@@ -65,74 +64,18 @@ TRIALS = 8
 """Images that outputs are compared on."""
 
 
-@dataclass(frozen=True)
-class Program:
-    """An exported file, ready to run.
-
-    Attributes:
-        run: uint8 (H, W, 3) -> its output for that image.
-        output: "logits", "probabilities" or "labels".
-        about: what else the report should say of it.
-    """
-
-    run: Callable[[np.ndarray], np.ndarray]
-    output: str
-    about: dict = field(default_factory=dict)
-
-
-def tflite_program(path: str | os.PathLike) -> Program:
-    """A `.tflite` file of ours under LiteRT."""
+def tflite_facts(path: str | os.PathLike) -> dict:
+    """What a report says of a `.tflite` file of ours by itself."""
     facts = read_facts(path)
     loaded = interpreter(path)
-    [source], [target] = loaded.get_input_details(), loaded.get_output_details()
-
-    def run(image):
-        loaded.set_tensor(source["index"], image[None].astype(source["dtype"]))
-        loaded.invoke()
-        return loaded.get_tensor(target["index"])[0]
-
-    about = {
-        "input": np.dtype(source["dtype"]).name,
+    loaded.allocate_tensors()
+    return {
+        "input": np.dtype(loaded.get_input_details()[0]["dtype"]).name,
         "size": list(facts.size),
         "multiple": facts.multiple,
         **operators(loaded),
         "peak_mib": peak_memory(path),
     }
-    return Program(run, facts.output, about)
-
-
-def savedmodel_program(path: str | os.PathLike) -> Program:
-    """A SavedModel's `serving_default`, as a server would run it."""
-    loaded = tf.saved_model.load(str(path))
-    serve = loaded.signatures["serving_default"]
-    dtype = serve.structured_input_signature[1]["image"].dtype
-
-    def run(image):
-        # A signature's function does not keep its model alive.
-        assert loaded is not None
-        return serve(image=tf.constant(image[None], dtype))["probabilities"].numpy()[0]
-
-    return Program(run, "probabilities")
-
-
-def onnx_program(path: str | os.PathLike) -> Program:
-    """An ONNX file under onnxruntime.
-
-    Raises:
-        UserError: where onnxruntime is not installed.
-    """
-    try:
-        import onnxruntime
-    except ImportError:
-        raise UserError(
-            "checking an ONNX file needs onnxruntime: pip install 'segnet-tf[onnx]'"
-        ) from None
-    session = onnxruntime.InferenceSession(str(path))
-    source = session.get_inputs()[0].name
-    return Program(
-        lambda image: session.run(None, {source: image[None].astype(np.float32)})[0][0],
-        "logits",
-    )
 
 
 def measure(
@@ -141,6 +84,7 @@ def measure(
     quantize: str,
     images: list[np.ndarray],
     split: Split | None = None,
+    about: dict | None = None,
 ) -> dict:
     """Compares an exported file with the model it was exported from.
 
@@ -149,6 +93,7 @@ def measure(
         quantize: a key of `BOUNDS`.
         images: uint8, of one size that the file takes, to compare outputs on.
         split: to compare mIoU on, each image padded or cropped to that size.
+        about: what else the report should say.
 
     Returns:
         The report, ready for JSON. `failures` lists each bound that is not kept;
@@ -159,7 +104,7 @@ def measure(
         "model": model.name,
         "quantize": quantize,
         "output": program.output,
-        **program.about,
+        **(about or {}),
         **_timings(program, reference, images[0]),
         **_agreement(program, reference, images),
     }
@@ -214,14 +159,14 @@ def fitted(
     """An image (H, W, ...) cut at the bottom and right, or padded there, to a size.
 
     Args:
-        fill: what to pad with; by default the last row and column go on.
+        fill: what to pad with; by default the image is mirrored.
     """
     cut = image[: size[0], : size[1]]
-    margins = [(0, size[axis] - cut.shape[axis]) for axis in (0, 1)]
-    margins += [(0, 0)] * (image.ndim - 2)
-    if fill is None:
-        return np.pad(cut, margins, mode="edge")
-    return np.pad(cut, margins, constant_values=fill)
+    grown = padded(cut, *size)
+    if fill is not None:
+        grown = grown.copy()
+        grown[cut.shape[0] :] = grown[:, cut.shape[1] :] = fill
+    return grown
 
 
 def _reference(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
@@ -327,32 +272,25 @@ def summary(report: dict) -> str:
     """The report as lines for people."""
     lines = []
     if "operators" in report:
-        names = ", ".join(f"{n} {name}" for name, n in report["operators"].items())
-        lines.append(f"operators   {names}")
-    if "delegated_nodes" in report:
-        left = ", ".join(f"{n} {name}" for name, n in report["not_delegated"].items())
-        lines += [
-            f"XNNPACK     {report['delegated_nodes']} of {report['nodes']} nodes in "
-            f"{report['delegated_pieces']} piece(s), without {left or 'none'}",
-            f"memory      {report['peak_mib']:.0f} MiB at most",
-        ]
+        lines += operator_lines(report)
+        lines.append(f"memory     {report['peak_mib']:.0f} MiB at most")
     lines += [
-        f"time        {report['ms']:.0f} ms, Keras {report['keras_ms']:.0f} ms: "
+        f"time       {report['ms']:.0f} ms, Keras {report['keras_ms']:.0f} ms: "
         f"{report['speedup']:.2f} times as fast (medians of {report['runs']}, "
         f"{report['threads']} threads)",
-        f"labels      {report['label_agreement']:.4%} agree, {report['images']} images",
+        f"labels     {report['label_agreement']:.4%} agree, {report['images']} images",
     ]
     if "largest_difference" in report:
         lines.append(
-            f"difference  {report['largest_difference']:.2g} of the output's range, "
+            f"difference {report['largest_difference']:.2g} of the output's range, "
             f"{report['typical_difference']:.2g} for {PIXELS_WITHIN:.1%} of the pixels"
         )
     if "mean_iou" in report:
         scores = report["mean_iou"]
         lines.append(
-            f"mIoU        {scores['file']:.2%}, Keras {scores['keras']:.2%} "
+            f"mIoU       {scores['file']:.2%}, Keras {scores['keras']:.2%} "
             f"({report['split']})"
         )
     verdict = {True: "passed", False: "FAILED", None: "not judged: needs --dataset"}
-    lines.append(f"parity      {verdict[report['passed']]}")
-    return "\n".join(lines + [f"            {text}" for text in report["failures"]])
+    lines.append(f"parity     {verdict[report['passed']]}")
+    return "\n".join(lines + [f"           {text}" for text in report["failures"]])

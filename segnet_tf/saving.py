@@ -74,12 +74,7 @@ def read_labels(path: str | os.PathLike) -> DatasetInfo | None:
             if LABELS_ENTRY not in archive.namelist():
                 return None
             labels = json.loads(archive.read(LABELS_ENTRY))
-        return DatasetInfo(
-            name=labels["name"],
-            classes=tuple(labels["classes"]),
-            colours=tuple(tuple(colour) for colour in labels["colours"]),
-            ignore_label=labels["ignore_label"],
-        )
+        return DatasetInfo.from_dict(labels)
     except (ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: its {LABELS_ENTRY} is damaged") from error
 

@@ -2,38 +2,39 @@
 
 A `.tflite` file may carry a zip archive behind its last byte; runtimes do not look
 there. Ours has the entry `labels.json`, the same as a `.keras` file's (see
-`segnet_tf.saving`) with three more keys:
+`segnet_tf.saving`) with four more keys:
 
     output     "logits", "probabilities" or "labels"
     size       [height, width] the file was exported for
     multiple   any multiple of this will do as height and as width,
                or null where only `size` will
+    footprint  how tiles must overlap, see `segnet_tf.tiling`; or null
 
 Beside the file lies another labels.json, with the classes alone.
 """
 
 import json
 import os
-import subprocess
-import sys
 import zipfile
-from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from segnet_tf.datasets.split import DatasetInfo
 from segnet_tf.errors import UserError
 from segnet_tf.saving import LABELS_ENTRY
+from segnet_tf.tiling import Footprint
 
 __all__ = [
     "OUTPUTS",
     "Facts",
     "append_facts",
-    "describe",
     "interpreter",
-    "operators",
-    "peak_memory",
+    "litert_errors",
     "read_facts",
+    "resize",
+    "stored_facts",
 ]
 
 OUTPUTS = ("logits", "probabilities", "labels")
@@ -51,12 +52,14 @@ class Facts:
         output: one of `OUTPUTS`.
         size: height and width the file was exported for.
         multiple: what height and width must be multiples of; None: `size` only.
+        footprint: of the network, where it is known.
     """
 
     info: DatasetInfo
     output: str
     size: tuple[int, int]
     multiple: int | None
+    footprint: Footprint | None = None
 
     def check_size(self, height: int, width: int) -> None:
         """Refuses a size for which LiteRT would compute something, but not this.
@@ -67,8 +70,12 @@ class Facts:
         if (height, width) == self.size:
             return
         if self.multiple is None:
-            allowed = "takes {}x{} (height x width) only".format(*self.size)
-            raise UserError(f"{height}x{width}: this file {allowed}")
+            allowed = "{}x{} (height x width) only".format(*self.size)
+            step = f" of {self.footprint.step}" if self.footprint else ""
+            raise UserError(
+                f"{height}x{width}: this file takes {allowed}: export one whose height "
+                f"and width are multiples{step}, it will take any size"
+            )
         if min(height, width) < 1 or height % self.multiple or width % self.multiple:
             raise UserError(
                 f"{height}x{width}: this file takes multiples of {self.multiple} only"
@@ -81,7 +88,19 @@ class Facts:
             "output": self.output,
             "size": list(self.size),
             "multiple": self.multiple,
+            "footprint": self.footprint and asdict(self.footprint),
         }
+
+    @classmethod
+    def from_dict(cls, labels: dict) -> "Facts":
+        footprint = labels.get("footprint")
+        return cls(
+            DatasetInfo.from_dict(labels),
+            labels["output"],
+            tuple(labels["size"]),
+            labels["multiple"],
+            footprint and Footprint(**footprint),
+        )
 
 
 def append_facts(path: str | os.PathLike, facts: Facts) -> None:
@@ -96,37 +115,37 @@ def read_facts(path: str | os.PathLike) -> Facts:
     Raises:
         UserError: where the file is missing, cut off, no TFLite file, or not ours.
     """
+    facts = stored_facts(path)
+    if facts is None:
+        raise UserError(
+            f"{path}: names no classes: damaged, or not written by export.py"
+        )
+    return facts
+
+
+def stored_facts(path: str | os.PathLike) -> Facts | None:
+    """The facts in a `.tflite` file, or None where it has none.
+
+    A file that was cut off has none either: the archive lies at the end.
+
+    Raises:
+        UserError: where the file is missing or no TFLite file.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such model file")
     with path.open("rb") as file:
         if file.read(8)[4:] != MAGIC:
             raise UserError(f"{path}: not a .tflite file")
-    # A file that was cut off has lost the archive first: it lies at the end.
-    foreign = UserError(
-        f"{path}: names no classes: damaged, or not written by export.py"
-    )
-    if not zipfile.is_zipfile(path):
-        raise foreign
     try:
         with zipfile.ZipFile(path) as archive:
-            return _parsed(json.loads(archive.read(LABELS_ENTRY)))
+            return Facts.from_dict(json.loads(archive.read(LABELS_ENTRY)))
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError):
-        raise foreign from None
-
-
-def _parsed(labels: dict) -> Facts:
-    info = DatasetInfo(
-        name=labels["name"],
-        classes=tuple(labels["classes"]),
-        colours=tuple(tuple(colour) for colour in labels["colours"]),
-        ignore_label=labels["ignore_label"],
-    )
-    return Facts(info, labels["output"], tuple(labels["size"]), labels["multiple"])
+        return None
 
 
 def interpreter(path: str | os.PathLike, threads: int | None = None):
-    """A LiteRT interpreter with its tensors allocated.
+    """A LiteRT interpreter, its tensors not yet allocated.
 
     Args:
         threads: all of the machine's by default.
@@ -136,96 +155,24 @@ def interpreter(path: str | os.PathLike, threads: int | None = None):
     """
     from ai_edge_litert.interpreter import Interpreter
 
+    # From Python 3.13 on: the cores this process may use, not all of the machine's.
+    cores = getattr(os, "process_cpu_count", os.cpu_count)()
+    with litert_errors(path):
+        return Interpreter(str(path), num_threads=threads or cores)
+
+
+def resize(loaded, height: int, width: int) -> None:
+    """Makes an interpreter of ours ready for RGB images of a size."""
+    [source] = loaded.get_input_details()
+    loaded.resize_tensor_input(source["index"], (1, height, width, 3))
+    loaded.allocate_tensors()
+
+
+@contextmanager
+def litert_errors(path: str | os.PathLike) -> Iterator[None]:
+    """Says in one line that LiteRT does not get along with a file."""
     try:
-        loaded = Interpreter(str(path), num_threads=threads or os.cpu_count())
-        loaded.allocate_tensors()
+        yield
     except (ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: LiteRT cannot load it ({reason})") from None
-    return loaded
-
-
-def describe(path: str | os.PathLike) -> str:
-    """The exact tensors of a file of ours, as lines for whoever has to feed it."""
-    facts = read_facts(path)
-    loaded = interpreter(path)
-    sizes = (
-        "exactly this size"
-        if facts.multiple is None
-        else f"any height and width that are multiples of {facts.multiple}, "
-        "after resizing the input tensor"
-    )
-    meaning = {
-        "logits": "one score a class; the largest one names the class",
-        "probabilities": "one probability a class, their sum is 1",
-        "labels": "class ids",
-    }[facts.output]
-    classes = ", ".join(f"{i} {name}" for i, name in enumerate(facts.info.classes))
-    return "\n".join(
-        [
-            f"file     {path}, {Path(path).stat().st_size:,} bytes",
-            f"input    {_tensor(loaded.get_input_details()[0])}",
-            "         batch, height, width, RGB; 0 to 255, nothing subtracted",
-            f"         {sizes}",
-            f"output   {_tensor(loaded.get_output_details()[0])}",
-            f"         {facts.output}: {meaning}",
-            f"classes  {classes}",
-        ]
-    )
-
-
-def _tensor(details: dict) -> str:
-    shape = ", ".join(map(str, details["shape"]))
-    text = f"{details['name']}: {details['dtype'].__name__} ({shape})"
-    scale, zero = details["quantization"]
-    return text if scale == 0 else f"{text}, value = {scale:.9g} * (q - {zero})"
-
-
-def operators(loaded) -> dict:
-    """Operators by name, and how many of them XNNPACK runs, in how many pieces."""
-    # LiteRT has no public list of a model's operators.
-    details = loaded._get_ops_details()
-    pieces = [op for op in details if op["op_name"] == "DELEGATE"]
-    nodes = [op for op in details if op["op_name"] != "DELEGATE"]
-    maker = {output: op for op in nodes for output in op["outputs"]}
-    delegated, inside = set(), set()
-    for piece in pieces:
-        outside = set(piece["inputs"])
-        wanted = list(piece["outputs"])
-        while wanted:
-            tensor = wanted.pop()
-            if tensor in outside or tensor in inside or tensor not in maker:
-                continue
-            inside.add(tensor)
-            delegated.add(maker[tensor]["index"])
-            wanted.extend(maker[tensor]["inputs"])
-    left = Counter(op["op_name"] for op in nodes if op["index"] not in delegated)
-    return {
-        "operators": dict(Counter(op["op_name"] for op in nodes).most_common()),
-        "nodes": len(nodes),
-        "delegated_nodes": len(delegated),
-        "delegated_pieces": len(pieces),
-        "not_delegated": dict(left),
-    }
-
-
-MEMORY_PROBE = """
-import pathlib, re, resource, sys
-from ai_edge_litert.interpreter import Interpreter
-loaded = Interpreter(sys.argv[1])
-loaded.allocate_tensors()
-loaded.invoke()
-status = pathlib.Path("/proc/self/status")
-if status.exists():
-    print(int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1]) / 1024)
-else:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
-"""
-# Linux hands the peak that getrusage knows of from a parent down to its child.
-
-
-def peak_memory(path: str | os.PathLike) -> float:
-    """MiB of a process that only loads the file and runs it once, Python included."""
-    probe = [sys.executable, "-c", MEMORY_PROBE, str(path)]
-    output = subprocess.run(probe, capture_output=True, text=True, check=True).stdout
-    return round(float(output.split()[-1]), 1)
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{path}: LiteRT cannot run it ({reason})") from None

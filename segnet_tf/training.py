@@ -187,7 +187,7 @@ def build(config: TrainConfig, num_classes: int) -> keras.Model:
         if source not in ("auto", "none"):
             load_vgg16_kernels(model, source)
     if config.init_from:
-        path = find_model(config.init_from)
+        path = find_model(config.init_from, forms=("model.keras",))
         kept = copy_matching_weights(load_model(path), model)
         print(f"weights from {path}" + (f"; new: {', '.join(kept)}" if kept else ""))
     return model

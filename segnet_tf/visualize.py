@@ -65,11 +65,10 @@ def overlay(
         image: uint8 (H, W, 3). labels: uint8 (H, W); void is left untinted.
         opacity: of the tint, 0 to 1.
     """
-    colours = colour_labels(labels, info).astype(np.float32)
-    tinted = (
-        image + opacity * (colours - image) * (labels < info.num_classes)[..., None]
-    )
-    picture = Image.fromarray(np.rint(tinted).astype(np.uint8))
+    # In Pillow, since NumPy would hold a large photo in float32 several times over.
+    picture = Image.fromarray(image)
+    tinted = Image.blend(picture, Image.fromarray(colour_labels(labels, info)), opacity)
+    picture.paste(tinted, mask=Image.fromarray(labels < info.num_classes))
     key = legend(class_shares(labels, info), info)
     size = (picture.width + key.width, max(picture.height, key.height))
     canvas = Image.new("RGB", size, "white")

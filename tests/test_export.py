@@ -11,29 +11,23 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+from networks import SMALL, network
 from numpy.testing import assert_allclose, assert_array_equal
 
 from segnet_tf import parity
+from segnet_tf.calibration import calibration_images
 from segnet_tf.datasets import load
 from segnet_tf.datasets.synthetic import INFO
 from segnet_tf.errors import UserError
-from segnet_tf.export import (
-    calibration_images,
-    export_onnx,
-    export_savedmodel,
-    export_tflite,
-)
+from segnet_tf.export import export_onnx, export_savedmodel, export_tflite
+from segnet_tf.footprint import size_multiple
+from segnet_tf.inspection import describe, operators
 from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
-from segnet_tf.lowering import lowered, size_multiple
+from segnet_tf.lowering import lowered
 from segnet_tf.models import MODELS
+from segnet_tf.programs import Program, open_program
 from segnet_tf.saving import read_labels, save_model
-from segnet_tf.tflite_file import describe, interpreter, operators, read_facts
-
-SMALL = {
-    "segnet": {"stages": ((8, 8), (16, 16), (16, 16, 16))},
-    "segnet_basic": {"filters": 8},
-    "segnet_lite": {"width": 0.5},
-}
+from segnet_tf.tflite_file import interpreter, read_facts, resize
 
 
 @pytest.fixture(autouse=True)
@@ -43,25 +37,6 @@ def quick(monkeypatch):
 
 
 NETWORKS = pytest.mark.parametrize("name", SMALL)
-
-
-def network(name: str) -> keras.Model:
-    """A small network whose batch normalisations do something."""
-    keras.utils.set_random_seed(1)
-    model = MODELS[name](INFO.num_classes, **SMALL[name])
-    rng = np.random.default_rng(1)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            shape = layer.gamma.shape
-            layer.set_weights(
-                [
-                    rng.uniform(0.5, 1.5, shape),
-                    rng.normal(0, 0.3, shape),
-                    rng.normal(0, 0.3, shape),
-                    rng.uniform(0.5, 1.5, shape),
-                ]
-            )
-    return model
 
 
 def scene(height: int, width: int) -> np.ndarray:
@@ -162,8 +137,14 @@ def exported(tmp_path, model, size, **arguments):
     return path
 
 
+def allocated(path):
+    loaded = interpreter(path)
+    loaded.allocate_tensors()
+    return loaded
+
+
 def run(path, image):
-    return parity.tflite_program(path).run(image)
+    return open_program(path).run(image)
 
 
 @pytest.fixture(scope="module")
@@ -197,12 +178,12 @@ def test_litert_puts_maxima_where_the_reference_does(round_trips, size, kind):
 def test_network_is_one_piece_and_right(name, tmp_path):
     model = network(name)
     path = exported(tmp_path, model, (64, 96))
-    found = operators(interpreter(path))
+    found = operators(allocated(path))
     assert found["not_delegated"] == {}
     assert found["delegated_pieces"] == 1
     # Batch normalisation and ReLU must have gone into the convolutions.
     assert not {"RELU", "RELU6", "RESHAPE", "PADV2"} & set(found["operators"])
-    program = parity.tflite_program(path)
+    program = open_program(path)
     report = parity.measure(model, program, "none", [scene(64, 96)])
     assert report["passed"], report["failures"]
 
@@ -222,8 +203,7 @@ def test_file_at_a_multiple_takes_other_multiples(tmp_path):
     facts = read_facts(path)
     facts.check_size(64, 16)
     loaded = interpreter(path)
-    loaded.resize_tensor_input(loaded.get_input_details()[0]["index"], (1, 64, 16, 3))
-    loaded.allocate_tensors()
+    resize(loaded, 64, 16)
     image = scene(64, 16)[None].astype(np.float32)
     loaded.set_tensor(loaded.get_input_details()[0]["index"], image)
     loaded.invoke()
@@ -270,7 +250,7 @@ def test_half_precision_and_8_bit_weights_are_smaller(tmp_path):
         path = exported(tmp_path, model, (32, 32), quantize=quantize)
         sizes[quantize] = path.stat().st_size
         if quantize == "float16":
-            found = operators(interpreter(path))
+            found = operators(allocated(path))
             assert found["not_delegated"] == {} and found["delegated_pieces"] == 1
     assert sizes["float16"] < 0.7 * sizes["none"]
     assert sizes["dynamic"] < sizes["float16"]
@@ -369,13 +349,13 @@ def test_flatbuffer_damaged_before_the_archive(lite_file, tmp_path):
     path.write_bytes(lite_file.read_bytes()[:100])
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("labels.json", json.dumps(read_facts(lite_file).as_dict()))
-    with pytest.raises(UserError, match="LiteRT cannot load it"):
+    with pytest.raises(UserError, match="LiteRT cannot run it"):
         describe(path)
 
 
 def test_reading_a_file_needs_no_tensorflow(lite_file):
     check = (
-        "import sys; from segnet_tf.tflite_file import describe; "
+        "import sys; from segnet_tf.inspection import describe; "
         f"describe({str(lite_file)!r}); "
         "print({'tensorflow', 'keras', 'matplotlib'} & set(sys.modules))"
     )
@@ -390,7 +370,7 @@ def program_of(model, change=lambda logits: logits, output="logits"):
     def run(image):
         return change(model(image[None].astype(np.float32), training=False)[0].numpy())
 
-    return parity.Program(run, output)
+    return Program(run, output, INFO)
 
 
 def one_pixel_in_a_hundred(logits):
@@ -501,9 +481,7 @@ def test_savedmodel_serves_without_this_package(tmp_path, input_dtype):
     assert (folder / "assets.extra" / "labels.json").is_file()
     images = np.stack([scene(37, 50), scene(37, 50)[::-1]])
     if input_dtype == "float32":
-        report = parity.measure(
-            model, parity.savedmodel_program(folder), "none", [images[0]]
-        )
+        report = parity.measure(model, open_program(folder), "none", [images[0]])
         assert report["passed"], report["failures"]
         return
     np.savez(tmp_path / "data.npz", images=images)
@@ -529,7 +507,7 @@ def test_onnx_gives_the_same(name, tmp_path):
     path = tmp_path / "model.onnx"
     export_onnx(model, path, INFO)
     images = [scene(45, 60), scene(45, 60)[::-1]]
-    report = parity.measure(model, parity.onnx_program(path), "none", images)
+    report = parity.measure(model, open_program(path), "none", images)
     assert report["passed"], report["failures"]
 
 

@@ -47,6 +47,16 @@ class DatasetInfo:
                 f"{self.name}: {len(self.classes)} classes, {len(self.colours)} colours"
             )
 
+    @classmethod
+    def from_dict(cls, labels: dict) -> "DatasetInfo":
+        """From a model's labels.json: what `asdict` and JSON made of one."""
+        return cls(
+            name=labels["name"],
+            classes=tuple(labels["classes"]),
+            colours=tuple(tuple(colour) for colour in labels["colours"]),
+            ignore_label=labels["ignore_label"],
+        )
+
     @property
     def num_classes(self) -> int:
         return len(self.classes)
