@@ -278,7 +278,7 @@ def test_describe(files, tmp_path, without_tensorflow):
 def test_files_know_their_footprint(files):
     facts = read_facts(files / "logits.tflite")
     assert facts.footprint.step == facts.multiple == 8
-    assert facts.footprint.channels == 8
+    assert facts.footprint.channels == 11
     assert facts == type(facts).from_dict(facts.as_dict())
     # Files of earlier versions do not have it: they are run whole.
     old = {key: value for key, value in facts.as_dict().items() if key != "footprint"}
