@@ -3,15 +3,30 @@
 import keras
 
 from segnet_tf.layers import POOLING_MODES, MaxPoolingWithArgmax2D, MaxUnpooling2D
-from segnet_tf.models.segnet import SegNet, SegNetBasic
+from segnet_tf.models.bayesian import BayesianSegNet, BayesianSegNetBasic
+from segnet_tf.models.fcn import FCN, FCNS
+from segnet_tf.models.segnet import SegNet
 from segnet_tf.models.segnet_lite import SegNetLite
+from segnet_tf.models.variants import VARIANTS, SegNetBasic
 
-__all__ = ["MODELS", "SegNet", "SegNetBasic", "SegNetLite", "with_pooling_mode"]
+__all__ = [
+    "FCN",
+    "MODELS",
+    "BayesianSegNet",
+    "BayesianSegNetBasic",
+    "SegNet",
+    "SegNetBasic",
+    "SegNetLite",
+    "with_pooling_mode",
+]
 
 MODELS = {
     "segnet": SegNet,
-    "segnet_basic": SegNetBasic,
     "segnet_lite": SegNetLite,
+    "bayesian_segnet": BayesianSegNet,
+    "bayesian_segnet_basic": BayesianSegNetBasic,
+    **FCNS,
+    **VARIANTS,
 }
 
 
