@@ -100,19 +100,23 @@ def _fit(config, run, train_split, val_split, steps) -> None:
 def _check_network(config: TrainConfig) -> None:
     if config.model not in MODELS:
         raise UserError(f"model: no {config.model!r}: there is {', '.join(MODELS)}")
-    if config.encoder_weights == "imagenet" and not _has_imagenet(config.model):
+    if config.encoder_weights == "imagenet" and not _takes(config, "encoder_weights"):
         raise UserError(f"encoder_weights: none come with {config.model}")
+    if config.pooling_mode != "argmax" and not _takes(config, "pooling_mode"):
+        raise UserError(f"pooling_mode: {config.model} keeps no positions")
 
 
-def _has_imagenet(model: str) -> bool:
-    # A builder that can start from ImageNet says so by taking the argument.
-    return "encoder_weights" in signature(MODELS[model]).parameters
+def _takes(config: TrainConfig, argument: str) -> bool:
+    # A builder says what it can do by what it takes.
+    return argument in signature(MODELS[config.model]).parameters
 
 
 def build(config: TrainConfig, num_classes: int) -> keras.Model:
     """The configured network with fresh (or pretrained encoder) weights."""
-    options = {"pooling_mode": config.pooling_mode}
-    if config.encoder_weights != "none" and _has_imagenet(config.model):
+    options = {}
+    if _takes(config, "pooling_mode"):
+        options["pooling_mode"] = config.pooling_mode
+    if config.encoder_weights != "none" and _takes(config, "encoder_weights"):
         options["encoder_weights"] = "imagenet"
     return MODELS[config.model](num_classes, **options)
 

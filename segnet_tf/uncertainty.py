@@ -190,9 +190,10 @@ def sample_bytes(model: keras.Model, shape: tuple[int, ...]) -> int:
 
 
 def write_uncertainty(uncertainty: Uncertainty, stem: str | os.PathLike) -> None:
-    """Writes <stem>_uncertainty.npy, float32 (H, W, 4) as `MAPS`, and ..._uncertainty.png.
+    """Writes <stem>_uncertainty.npy and <stem>_uncertainty.png.
 
-    The picture shows the four maps, each with its colour bar.
+    The array is float32 (H, W, 4), in the order of `MAPS`; the picture shows the four
+    maps, each with its colour bar.
     """
     from matplotlib.figure import Figure
 

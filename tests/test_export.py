@@ -30,7 +30,7 @@ from segnet_tf.saving import read_labels, save_model
 from segnet_tf.tflite_file import describe, interpreter, operators, read_facts
 
 SMALL = {
-    "segnet": {"stages": ((8, 8), (16, 16), (16, 16, 16))},
+    "segnet": {"encoder": ((8, 8), (16, 16), (16, 16, 16))},
     "segnet_basic": {"filters": 8},
     "segnet_lite": {"width": 0.5},
 }

@@ -12,10 +12,10 @@ import segnet_tf
 PACKAGE = Path(segnet_tf.__file__).parent
 FLOORS = [
     {"errors", "files", "images", "cli"},
-    {"layers", "losses", "metrics", "boundary", "class_weights"},
+    {"layers", "losses", "metrics", "boundary", "class_weights", "calibration"},
     {"datasets", "visualize"},
     {"models", "pipeline", "saving", "tflite_file", "lowering"},
-    {"config", "evaluation", "inference", "runs"},
+    {"config", "evaluation", "inference", "runs", "uncertainty"},
     {"training", "export", "parity"},
 ]
 """A module imports its own floor or one below; the tree in README.md, as a table."""

@@ -114,10 +114,10 @@ def SegNetBasic(
         elif upsampling == "deconvolution":
             x = deconvolution(x, before, 2, DECONVOLUTION_SIZE, f"deconv{stage}")
         else:
-            x = layers.UpSampling2D(interpolation="bilinear", name=f"upsample{stage}")(
-                x
+            double = layers.UpSampling2D(
+                interpolation="bilinear", name=f"upsample{stage}"
             )
-            x = CropLike(name=f"upsample{stage}_crop")(x, before)
+            x = CropLike(name=f"upsample{stage}_crop")(double(x), before)
         if add_encoder:
             if reduce_channels:
                 before = classifier(before, num_classes, f"score{stage}")
