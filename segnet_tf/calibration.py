@@ -6,12 +6,13 @@ probability. Counted over all pixels of a split, as the scores are.
 """
 
 import os
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from segnet_tf.files import replacing
 
-__all__ = ["Reliability", "draw_reliability"]
+__all__ = ["Reliability", "draw_reliability", "reliability_of"]
 
 
 class Reliability:
@@ -91,6 +92,22 @@ class Reliability:
             if count
         ]
         return {"expected_calibration_error": self.error, "bins": bins}
+
+
+def reliability_of(
+    probabilities: Callable[[np.ndarray], np.ndarray],
+    pairs: Iterable[tuple[np.ndarray, np.ndarray]],
+) -> Reliability:
+    """The reliability of a predictor over a split.
+
+    Args:
+        probabilities: an image uint8 (H, W, 3) to (H, W, classes).
+        pairs: images and labels uint8 (H, W), void = 255, such as a `Split`.
+    """
+    reliability = Reliability()
+    for image, labels in pairs:
+        reliability.add(labels, probabilities(image))
+    return reliability
 
 
 def draw_reliability(reliability: Reliability, path: str | os.PathLike) -> None:

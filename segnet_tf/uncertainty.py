@@ -104,6 +104,10 @@ class MonteCarlo:
             ]
         return _summary(*(total / self.samples for total in totals))
 
+    def probabilities(self, image: np.ndarray) -> np.ndarray:
+        """The samples' mean alone: float32 (H, W, classes)."""
+        return self(image).probabilities
+
     def _sums_of(self, image, keys):
         """Sums over the keys' samples: p, p squared, entropy of p."""
         for layer in self._dropouts:

@@ -24,7 +24,7 @@ SMALL = {
 
 def small(name: str, num_classes: int = 11, **arguments) -> keras.Model:
     keras.utils.set_random_seed(0)
-    return MODELS[name](num_classes, **SMALL[name], **arguments)
+    return MODELS[name](num_classes, **{**SMALL[name], **arguments})
 
 
 def trainable_parameters(model: keras.Model) -> int:
