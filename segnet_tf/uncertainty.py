@@ -143,7 +143,7 @@ class _SampledDropout(keras.layers.Layer):
         self.number = number
         self.keys = None
 
-    def call(self, x):
+    def call(self, x, training=None):
         shape = tf.shape(x)[1:]
 
         def kept(key):
@@ -155,7 +155,7 @@ class _SampledDropout(keras.layers.Layer):
         masks = tf.ensure_shape(masks, (None, *x.shape[1:]))
         return tf.where(masks, x / (1 - self.rate), tf.zeros((), x.dtype))
 
-    def compute_output_spec(self, x):
+    def compute_output_spec(self, x, training=None):
         return keras.KerasTensor(x.shape, self.compute_dtype)
 
 
