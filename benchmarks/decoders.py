@@ -55,15 +55,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_training_arguments(parser)
     add = parser.add_argument
-    add("--dataset", choices=datasets.DATASETS, default="synthetic")
-    add("--data-dir", help="folder of the data set")
-    add("--train-split", default="train")
-    add("--val-split", default="val", help="split that the table is about [val]")
-    add("--epochs", type=int, default=20)
-    add("--seeds", type=int, default=3, help="how often each is trained [3]")
-    add("--batch-size", type=int, default=8)
-    add("--crop", default="96x128", help="crop the network sees, as HxW [96x128]")
     add("--models", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     add("--output", default="runs/decoders", help="folder [runs/decoders]")
     add("--height", type=int, default=360, help="of the image for speed and storage")
@@ -87,6 +80,19 @@ def main() -> None:
             measures[name]["ms"] = 1000 * seconds[name]
         report(results, measures, output)
     print(f"written to {output}/table.md and plot.png")
+
+
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that `configuration` reads, and --seeds."""
+    add = parser.add_argument
+    add("--dataset", choices=datasets.DATASETS, default="synthetic")
+    add("--data-dir", help="folder of the data set")
+    add("--train-split", default="train")
+    add("--val-split", default="val", help="split that the table is about [val]")
+    add("--epochs", type=int, default=20)
+    add("--seeds", type=int, default=3, help="how often each is trained [3]")
+    add("--batch-size", type=int, default=8)
+    add("--crop", default="96x128", help="crop the network sees, as HxW [96x128]")
 
 
 def configuration(arguments, name: str, seed: int) -> TrainConfig:
@@ -188,23 +194,27 @@ def table(results: dict[str, list[dict]], measures: dict[str, dict]) -> str:
     lines = [" | ".join(head), " | ".join("---" for _ in head)]
     for name, runs in results.items():
         parameters, storage, ms, *papers = PAPER[name]
-        ours = measures[name]
+        measure = measures[name]
         cells = [
             f"`{name}`",
-            f"{ours['parameters'] / 1e6:.3f} M",
+            f"{measure['parameters'] / 1e6:.3f} M",
             f"{parameters} M",
-            f"{ours['argmax'] / 2**20:.1f} MiB",
-            f"{ours['window'] / 2**20:.1f} MiB",
+            f"{measure['argmax'] / 2**20:.1f} MiB",
+            f"{measure['window'] / 2**20:.1f} MiB",
             "n/a" if storage is None else f"{storage} x",
-            "not measured" if ours["ms"] is None else f"{ours['ms']:.0f} ms",
+            "not measured" if measure["ms"] is None else f"{measure['ms']:.0f} ms",
             f"{ms} ms",
         ]
         for score, paper in zip(SCORES, papers, strict=True):
-            values = [run[score] for run in runs]
-            spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
-            cells += [f"{np.mean(values):.1f}{spread}", f"{paper:.1f}"]
+            ours = mean_and_spread([run[score] for run in runs])
+            cells += [ours, f"{paper:.1f}"]
         lines.append(" | ".join(cells))
     return "\n".join(f"| {line} |" for line in lines) + "\n"
+
+
+def mean_and_spread(values: list[float]) -> str:
+    spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.1f}{spread}"
 
 
 def draw(results: dict[str, list[dict]], path: Path) -> None:

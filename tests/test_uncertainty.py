@@ -1,5 +1,7 @@
 """Sampled dropout: values known beforehand, chunks, modes, files; what it shows."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,8 @@ from keras import layers
 from networks import small, street
 from PIL import Image
 
+from segnet_tf.calibration import Reliability
+from segnet_tf.datasets import load
 from segnet_tf.datasets.synthetic import INFO
 from segnet_tf.errors import UserError
 from segnet_tf.losses import PixelCrossEntropy
@@ -145,6 +149,48 @@ def test_files(tmp_path):
         np.testing.assert_array_equal(maps[..., index], getattr(result, name))
     with Image.open(folder / "a.street_uncertainty.png") as picture:
         assert picture.width == 1000
+
+
+def test_predict_and_evaluate_with_samples(tmp_path, run_command):
+    model = small("bayesian_segnet_basic", filters=8)
+    save_model(model, tmp_path / "model.keras", INFO)
+    image = street(1, 24, 40)[0][0].astype(np.uint8)
+    Image.fromarray(image).save(tmp_path / "x.png")
+    use = ("--model", "model.keras")
+    predict = ("predict.py", "x.png", *use, "--samples=3", "--uncertainty")
+    run_command(*predict, cwd=tmp_path)
+    names = {path.name for path in (tmp_path / "predictions").iterdir()}
+    assert names == {
+        f"x_{name}" for name in (
+            "labels.png", "overlay.png", "uncertainty.png", "uncertainty.npy"
+        )
+    }  # fmt: skip
+    with Image.open(tmp_path / "predictions" / "x_labels.png") as labels:
+        expected = MonteCarlo(model, samples=3)(image).labels
+        assert (np.asarray(labels) == expected).mean() > 0.99
+    evaluate = ("evaluate.py", *use, "--split=val:1", "--reliability=2", "--output=e")
+    result = run_command(*evaluate, cwd=tmp_path)
+    assert "expected calibration error" in result.stdout
+    found = json.loads((tmp_path / "e" / "reliability.json").read_text())
+    image, labels = load("synthetic", "val:1").read(0)
+    reliability = Reliability()
+    reliability.add(labels, MonteCarlo(model, samples=2).probabilities(image))
+    assert found["expected_calibration_error"] == pytest.approx(
+        reliability.error, abs=1e-4
+    )
+    assert (tmp_path / "e" / "reliability.png").is_file()
+
+
+def test_samples_of_a_network_without_dropout(tmp_path, run_command):
+    save_model(small("segnet_basic"), tmp_path / "model.keras", INFO)
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "x.png")
+    result = run_command(
+        "predict.py", "x.png", "--model", "model.keras", "--uncertainty",
+        cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert "error: segnet_basic has no dropout to sample" in result.stderr
+    assert not (tmp_path / "predictions").exists()
 
 
 UNSEEN = INFO.classes.index("Car")
