@@ -109,6 +109,7 @@ def strided(filters: int) -> layers.Layer:
         ([layers.Conv2D(8, 3)], "encoder stage 1 turns 37x51 into 35x49"),
         ([(8,), layers.UpSampling2D()], "encoder stage 2 turns 37x51 into 74x102"),
         ([layers.GlobalAveragePooling2D()], r"encoder stage 1 gives \(None, 3\)"),
+        ([(8,), 16], r"encoder stage 2 is 16: give the filters"),
         ([(8,), residual(3, 8)], r"encoder stage 2 does not take .*8\)"),
     ],
 )

@@ -202,17 +202,17 @@ def street_without_cars():
     from segnet_tf.datasets.synthetic import draw_scene
 
     def scenes(seed, count):
-        drawn = [draw_scene(seed, index, 64, 96) for index in range(count)]
+        drawn = [draw_scene(seed, index, 48, 64) for index in range(count)]
         images, labels = (np.stack(parts) for parts in zip(*drawn, strict=True))
         return images.astype(np.float32), labels
 
-    images, labels = scenes(5, 64)
+    images, labels = scenes(5, 48)
     labels = np.where(labels == UNSEEN, 255, labels)
-    model = small("bayesian_segnet_basic", filters=24)
-    steps = 400
-    rate = keras.optimizers.schedules.CosineDecay(5e-3, steps)
+    model = small("bayesian_segnet_basic", filters=12)
+    steps = 480
+    rate = keras.optimizers.schedules.CosineDecay(1e-2, steps)
     model.compile(keras.optimizers.Adam(rate), PixelCrossEntropy())
-    model.fit(images, labels, batch_size=8, epochs=steps // 8, verbose=0)
+    model.fit(images, labels, batch_size=4, epochs=steps // 12, verbose=0)
     images, labels = scenes(6, 16)
     sampler = MonteCarlo(model, samples=20)
     return labels, [sampler(image) for image in images]

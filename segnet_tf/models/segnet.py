@@ -110,6 +110,11 @@ def SegNet(
 def _encoded(x, stage: Widths | layers.Layer, number: int):
     """What comes out of encoder stage `number`."""
     if not isinstance(stage, layers.Layer):
+        if not isinstance(stage, Sequence):
+            raise ValueError(
+                f"encoder stage {number} is {stage!r}: give the filters of its "
+                "convolutions, such as (64, 64), or a Keras layer"
+            )
         for index, filters in enumerate(stage, start=1):
             x = conv_bn_relu(x, filters, f"conv{number}_{index}")
         return x
