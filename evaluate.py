@@ -30,11 +30,22 @@ def main() -> None:
     parser.add_argument(
         "--output", help="folder of the results [evaluations/<dataset>-<split>]"
     )
+    parser.add_argument(
+        "--reliability",
+        type=int,
+        nargs="?",
+        const=0,
+        metavar="N",
+        help="write reliability.png and .json too; with N, of the mean of N dropout "
+        "samples",
+    )
     arguments = parser.parse_args()
     split = load(arguments.dataset, arguments.split, arguments.data_dir)
     output = arguments.output or f"evaluations/{arguments.dataset}-{split.name}"
     path = find_model(arguments.model, forms=("model.keras",))
     score(path, split, Path(output))
+    if arguments.reliability is not None:
+        judge_confidence(path, split, Path(output), arguments.reliability)
 
 
 def score(path: Path, split, output: Path) -> None:
@@ -57,6 +68,23 @@ def score(path: Path, split, output: Path) -> None:
     with replacing(output / "best_worst.png") as temporary:
         best_worst_sheet(model, split, evaluation).save(temporary)
     print(f"written to {output}/: metrics.json, confusion.png, best_worst.png")
+
+
+def judge_confidence(path: Path, split, output: Path, samples: int) -> None:
+    from segnet_tf.files import write_json
+    from segnet_tf.inference import Predictor
+    from segnet_tf.reliability import draw_reliability, reliability_of
+
+    probabilities = Predictor(path).probabilities
+    if samples:
+        from segnet_tf.saving import load_model
+        from segnet_tf.uncertainty import MonteCarlo
+
+        probabilities = MonteCarlo(load_model(path), samples).probabilities
+    reliability = reliability_of(probabilities, split)
+    draw_reliability(reliability, output / "reliability.png")
+    write_json(output / "reliability.json", reliability.as_dict())
+    print(f"expected calibration error {100 * reliability.error:.1f} %: {output}/")
 
 
 if __name__ == "__main__":

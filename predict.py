@@ -3,6 +3,7 @@
 python predict.py street.png
 python predict.py *.jpg --model runs/camvid-segnet_lite --output labelled
 python predict.py street.png --model streets.tflite --threads 4   # no TensorFlow
+python predict.py street.png --model runs/camvid-bayesian_segnet_basic --uncertainty
 
 Images of any size. Above 2 megapixels (SegNet and SegNetBasic: 1) an image is run in
 tiles that overlap so far that the labels are those of the whole image.
@@ -29,17 +30,37 @@ def main() -> None:
     )
     parser.add_argument("--output", default="predictions", help="folder [predictions]")
     parser.add_argument("--threads", type=int, help="to compute on [all cores]")
+    parser.add_argument(
+        "--samples", type=int, help="label by the mean of N dropout samples [none]"
+    )
+    parser.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="write <stem>_uncertainty.png and .npy too, of 20 samples by default",
+    )
     arguments = parser.parse_args()
+    samples = 20 if arguments.samples is None else arguments.samples
+    sampled = arguments.uncertainty or arguments.samples is not None
     predict_files(
-        arguments.images, arguments.model, Path(arguments.output), arguments.threads
+        arguments.images,
+        arguments.model,
+        Path(arguments.output),
+        arguments.threads,
+        samples if sampled else None,
+        arguments.uncertainty,
     )
 
 
 def predict_files(
-    images: list[str], model: str | None, output: Path, threads: int | None
+    images: list[str],
+    model: str | None,
+    output: Path,
+    threads: int | None,
+    samples: int | None,
+    uncertainty: bool,
 ) -> None:
     from segnet_tf.images import read_image
-    from segnet_tf.inference import Predictor, find_model
+    from segnet_tf.inference import FORMS, Predictor, find_model
     from segnet_tf.visualize import class_shares, overlay, palette_image
 
     refuse_clashes(images, output)
@@ -47,11 +68,23 @@ def predict_files(
     # are large, so each is read again when its turn comes.
     for name in images:
         read_image(name)
-    predictor = Predictor(find_model(model), threads)
+    path = find_model(model, FORMS if samples is None else ("model.keras",))
+    predictor = Predictor(path, threads)
+    if samples is not None:
+        from segnet_tf.saving import load_model
+        from segnet_tf.uncertainty import MonteCarlo, write_uncertainty
+
+        sampler = MonteCarlo(load_model(path), samples)
     for name in images:
         image = read_image(name)
-        labels = predictor.labels(image)
         stem = output / Path(name).stem
+        if samples is None:
+            labels = predictor.labels(image)
+        else:
+            result = sampler(image)
+            labels = result.labels
+            if uncertainty:
+                write_uncertainty(result, stem)
         save(palette_image(labels, predictor.info), f"{stem}_labels.png")
         save(overlay(image, labels, predictor.info), f"{stem}_overlay.png")
         shares = ", ".join(

@@ -1,6 +1,6 @@
 """How long is a forward pass of each network? Medians of alternating runs.
 
-python -m benchmarks.forward [--height 360] [--width 480] [--repeats 9]
+python -m benchmarks.forward [--height 360] [--width 480] [--repeats 9] [--models ...]
 """
 
 import argparse
@@ -9,6 +9,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -20,26 +21,40 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=360)
     parser.add_argument("--width", type=int, default=480)
     parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     arguments = parser.parse_args()
-    image = tf.random.uniform((1, arguments.height, arguments.width, 3), 0, 255)
-    models = {name: builder() for name, builder in MODELS.items()}
+    models = {name: MODELS[name]() for name in arguments.models}
+    shape = (1, arguments.height, arguments.width, 3)
+    seconds = forward_seconds(models, shape, arguments.repeats)
+    print(f"{arguments.height}x{arguments.width}, {os.cpu_count()} cores")
+    for name, model in models.items():
+        parameters = sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+        print(f"{name:<40}{parameters:>12,} parameters{1000 * seconds[name]:>9.0f} ms")
+
+
+def forward_seconds(
+    models: dict[str, keras.Model], shape: tuple[int, ...], repeats: int
+) -> dict[str, float]:
+    """Median seconds of a forward pass of each model, in a tf.function.
+
+    Args:
+        shape: (B, H, W, C) of the images.
+        repeats: timed passes of each.
+    """
+    image = tf.random.uniform(shape, 0, 255)
     predict = {
         name: tf.function(lambda x, model=model: model(x, training=False))
         for name, model in models.items()
     }
     seconds = {name: [] for name in models}
     # Alternating, so that whatever else the machine does falls on all of them.
-    for repeat in range(arguments.repeats + 1):
+    for repeat in range(repeats + 1):
         for name, function in predict.items():
             start = time.perf_counter()
             function(image).numpy()
             if repeat:
                 seconds[name].append(time.perf_counter() - start)
-    print(f"{arguments.height}x{arguments.width}, {os.cpu_count()} cores")
-    for name, model in models.items():
-        parameters = sum(int(np.prod(w.shape)) for w in model.trainable_weights)
-        median = 1000 * np.median(seconds[name])
-        print(f"{name:<14}{parameters:>12,} parameters{median:>9.0f} ms")
+    return {name: float(np.median(times)) for name, times in seconds.items()}
 
 
 if __name__ == "__main__":

@@ -11,11 +11,15 @@ __version__ = "0.1.0"
 _HOMES = {
     "MaxPoolingWithArgmax2D": "segnet_tf.layers",
     "MaxUnpooling2D": "segnet_tf.layers",
+    "FCN": "segnet_tf.models",
     "MODELS": "segnet_tf.models",
+    "BayesianSegNet": "segnet_tf.models",
+    "BayesianSegNetBasic": "segnet_tf.models",
     "SegNet": "segnet_tf.models",
     "SegNetBasic": "segnet_tf.models",
     "SegNetLite": "segnet_tf.models",
     "with_pooling_mode": "segnet_tf.models",
+    "MonteCarlo": "segnet_tf.uncertainty",
     "load_model": "segnet_tf.saving",
     "save_model": "segnet_tf.saving",
 }

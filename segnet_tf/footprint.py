@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
-from segnet_tf.models.segnet import LocalResponseNormalization
+from segnet_tf.models.blocks import LocalResponseNormalization
 from segnet_tf.tiling import Footprint
 
 __all__ = ["footprint", "size_multiple"]
@@ -26,7 +26,8 @@ POINTWISE = (
 
 def size_multiple(model: keras.Model) -> int:
     """What height and width must be multiples of for no level to be of odd size."""
-    levels = sum(isinstance(layer, MaxPoolingWithArgmax2D) for layer in model.layers)
+    poolings = MaxPoolingWithArgmax2D | layers.MaxPooling2D
+    levels = sum(isinstance(layer, poolings) for layer in model.layers)
     return 2**levels
 
 

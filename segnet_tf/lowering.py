@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
-from segnet_tf.models.segnet import LocalResponseNormalization
+from segnet_tf.models.blocks import LocalResponseNormalization
 
 __all__ = ["in_float32", "lowered", "one_image", "sum_limits"]
 

@@ -149,6 +149,13 @@ def _fit(config, run, train_split, val_split, steps) -> None:
 def _check_network(config: TrainConfig) -> None:
     if config.model not in MODELS:
         raise UserError(f"model: no {config.model!r}: there is {', '.join(MODELS)}")
+    if config.pooling_mode != "argmax" and not _takes(config, "pooling_mode"):
+        raise UserError(f"pooling_mode: {config.model} keeps no positions")
+
+
+def _takes(config: TrainConfig, argument: str) -> bool:
+    # A builder says what it can do by what it takes.
+    return argument in signature(MODELS[config.model]).parameters
 
 
 @contextmanager
@@ -172,9 +179,10 @@ def build(config: TrainConfig, num_classes: int) -> keras.Model:
         UserError: where such weights are missing or do not fit.
     """
     builder, source = MODELS[config.model], config.encoder_weights
-    options = {"pooling_mode": config.pooling_mode}
-    # A builder whose ImageNet encoder comes with the package takes the argument.
-    if "encoder_weights" in signature(builder).parameters:
+    options = {}
+    if _takes(config, "pooling_mode"):
+        options["pooling_mode"] = config.pooling_mode
+    if _takes(config, "encoder_weights"):  # which come with the package
         if source not in ("auto", "imagenet", "none"):
             raise UserError(
                 f"encoder_weights: {config.model} takes imagenet or none; "

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
-from networks import SMALL, network
+from networks import ON_DEVICE, network
 from numpy.testing import assert_allclose, assert_array_equal
 
 from segnet_tf import parity
@@ -36,7 +36,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(parity, "RUNS", 1)
 
 
-NETWORKS = pytest.mark.parametrize("name", SMALL)
+NETWORKS = pytest.mark.parametrize("name", ON_DEVICE)
 
 
 def scene(height: int, width: int) -> np.ndarray:

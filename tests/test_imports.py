@@ -12,11 +12,27 @@ import segnet_tf
 PACKAGE = Path(segnet_tf.__file__).parent
 FLOORS = [
     {"errors", "files", "images", "cli", "tiling"},
-    {"layers", "losses", "metrics", "boundary", "class_weights", "batch_norm"},
+    {
+        "layers",
+        "losses",
+        "metrics",
+        "boundary",
+        "class_weights",
+        "batch_norm",
+        "reliability",
+    },
     {"datasets", "visualize"},
     {"models", "pipeline", "saving", "tflite_file", "calibration"},
     {"footprint", "lowering", "inspection", "programs"},
-    {"config", "evaluation", "inference", "optimizers", "recipes", "runs"},
+    {
+        "config",
+        "evaluation",
+        "inference",
+        "optimizers",
+        "recipes",
+        "runs",
+        "uncertainty",
+    },
     {"converter", "export", "parity"},
     {"training", "watching"},
 ]

@@ -91,7 +91,7 @@ def test_schedule_counts_batches_when_gradients_accumulate():
 
 def test_encoder_learns_at_its_own_rate():
     keras.utils.set_random_seed(0)
-    model = SegNet(num_classes=2, stages=((4,), (4, 4)))
+    model = SegNet(num_classes=2, encoder=((4,), (4, 4)))
     before = {v.path: v.numpy() for v in model.trainable_variables}
     optimizer = build_optimizer(replace(PLAIN, encoder_rate_factor=0.25), 10)
     ones = [tf.ones(v.shape) for v in model.trainable_variables]

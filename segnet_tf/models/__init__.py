@@ -3,13 +3,19 @@
 import keras
 
 from segnet_tf.layers import POOLING_MODES, MaxPoolingWithArgmax2D, MaxUnpooling2D
+from segnet_tf.models.bayesian import BayesianSegNet, BayesianSegNetBasic
+from segnet_tf.models.fcn import FCN, FCNS
 from segnet_tf.models.pretrained import ENCODER_VARIABLES
-from segnet_tf.models.segnet import SegNet, SegNetBasic
+from segnet_tf.models.segnet import SegNet
 from segnet_tf.models.segnet_lite import SegNetLite
+from segnet_tf.models.variants import VARIANTS, SegNetBasic
 
 __all__ = [
     "ENCODER_VARIABLES",
+    "FCN",
     "MODELS",
+    "BayesianSegNet",
+    "BayesianSegNetBasic",
     "SegNet",
     "SegNetBasic",
     "SegNetLite",
@@ -19,8 +25,11 @@ __all__ = [
 
 MODELS = {
     "segnet": SegNet,
-    "segnet_basic": SegNetBasic,
     "segnet_lite": SegNetLite,
+    "bayesian_segnet": BayesianSegNet,
+    "bayesian_segnet_basic": BayesianSegNetBasic,
+    **FCNS,
+    **VARIANTS,
 }
 
 

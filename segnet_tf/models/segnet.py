@@ -1,36 +1,45 @@
-"""SegNet and SegNet-Basic, from the released train prototxts.
+"""SegNet: any encoder between poolings, mirrored, joined by pooling positions.
 
-Source: Badrinarayanan, Kendall, Cipolla, PAMI 2017, arXiv:1511.00561, sections 3 and
-4.1, and the released `segnet_train.prototxt` and `segnet_basic_train.prototxt`.
-Layer names follow those files, so that a layer can be found from the paper's side.
+Source: Badrinarayanan, Kendall, Cipolla, PAMI 2017, arXiv:1511.00561, section 3, and
+the released `segnet_train.prototxt`. Layer names follow that file, so that a layer
+can be found from the paper's side.
 """
 
+from collections.abc import Sequence
+
 import keras
-import tensorflow as tf
 from keras import layers
 
 from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
+from segnet_tf.models.blocks import classifier, conv_bn_relu, subtract_mean
 
-__all__ = ["VGG16_STAGES", "LocalResponseNormalization", "SegNet", "SegNetBasic"]
+__all__ = ["VGG16_STAGES", "VGG19_STAGES", "SegNet"]
 
 VGG16_STAGES = ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3)
 """Filters of VGG16's thirteen 3x3 convolutions, a tuple a pooling stage."""
 
-VGG16_MEAN = (123.68, 116.779, 103.939)
-"""ImageNet's mean colour in RGB, which VGG16 was trained without."""
+VGG19_STAGES = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)
+"""Filters of VGG19's sixteen."""
 
-BN_MOMENTUM = 0.9
-"""Runs here are short; with Keras' 0.99 the statistics would lag behind them."""
+Widths = Sequence[int]
+
+DROPPED_STAGES = 3
+"""Bayesian SegNet drops in the deepest three stages of encoder and decoder."""
+
+PROBE = (37, 51)
+"""A size that no pooling, striding or padding leaves as it is."""
 
 
 def SegNet(
     num_classes: int = 11,
     input_channels: int = 3,
     pooling_mode: str = "argmax",
-    stages: tuple[tuple[int, ...], ...] = VGG16_STAGES,
+    encoder: Sequence[Widths | layers.Layer] = VGG16_STAGES,
+    decoder_widths: Sequence[Widths] | None = None,
+    dropout: float = 0.0,
     name: str = "segnet",
 ) -> keras.Model:
-    """SegNet: VGG16's convolutions, mirrored, joined by pooling positions.
+    """SegNet: the encoder's convolutions, mirrored, joined by pooling positions.
 
     Every 3x3 convolution but the last is followed by batch normalisation and ReLU,
     in the decoder too; convolutions before a batch normalisation carry no bias, as
@@ -41,157 +50,135 @@ def SegNet(
         num_classes: channels of the output.
         input_channels: 3 for RGB.
         pooling_mode: "argmax", "window" or "mask"; see `segnet_tf.layers`.
-        stages: filters of the encoder, a tuple a stage.
+        encoder: what stands before each pooling, shallowest first: the filters of a
+            row of 3x3 convolutions, or a Keras layer or model that keeps height and
+            width (with its weights, if it has some; `SegNet` does the pooling).
+        decoder_widths: filters of the decoder's 3x3 convolutions, a tuple a stage,
+            deepest first. A stage must end in the channels whose positions the next
+            unpooling uses; the last stage is followed by the classifier and ends as
+            it likes. Without it the encoder is mirrored: convolution for convolution,
+            where a layer counts by its own Conv2D layers larger than 1x1.
+        dropout: rate after the poolings and decoders of the deepest three stages, where
+            Bayesian SegNet has it; 0 puts no layer there.
 
     Input: float32 (B, H, W, input_channels) in [0, 255], any H and W; the mean colour
         is subtracted inside.
     Output: float32 logits (B, H, W, num_classes).
 
+    Raises:
+        ValueError: for a stage that does not keep height and width or ends in
+            something that cannot be pooled, and for a decoder stage whose output
+            cannot be unpooled; the message names the stage.
+
     29,441,419 trainable parameters for 11 classes.
 
-    >>> SegNet(num_classes=4, stages=((8, 8), (16,))).output_shape
+    >>> SegNet(num_classes=4, encoder=((8, 8), (16,))).output_shape
     (None, None, None, 4)
     """
     inputs = keras.Input((None, None, input_channels), name="image")
-    x = _subtract_mean(inputs)
+    x = subtract_mean(inputs)
+    first_dropped = len(encoder) - DROPPED_STAGES + 1
     poolings = []
-    for stage, widths in enumerate(stages, start=1):
-        for number, filters in enumerate(widths, start=1):
-            x = _conv_bn_relu(x, filters, f"conv{stage}_{number}")
-        before = x
-        pool = MaxPoolingWithArgmax2D(pooling_mode, name=f"pool{stage}")
+    for number, stage in enumerate(encoder, start=1):
+        before = _encoded(x, stage, number)
+        pool = MaxPoolingWithArgmax2D(pooling_mode, name=f"pool{number}")
         x, positions = pool(before)
         poolings.append((before, positions))
+        if dropout and number >= first_dropped:
+            x = layers.Dropout(dropout, name=f"pool{number}_drop")(x)
 
-    for stage in range(len(stages), 0, -1):
-        before, positions = poolings[stage - 1]
-        unpool = MaxUnpooling2D(pooling_mode, name=f"upsample{stage}")
+    channels = [before.shape[-1] for before, _ in poolings]
+    if decoder_widths is None:
+        decoder_widths = _mirrored(encoder, channels)
+    _check_decoder(decoder_widths, channels)
+    for number, widths in zip(range(len(encoder), 0, -1), decoder_widths, strict=True):
+        before, positions = poolings[number - 1]
+        unpool = MaxUnpooling2D(pooling_mode, name=f"upsample{number}")
         x = unpool(x, positions, like=before)
-        for number in range(len(stages[stage - 1]), 1, -1):
-            filters = stages[stage - 1][number - 2]
-            x = _conv_bn_relu(x, filters, f"conv{stage}_{number}_D")
-        if stage > 1:
-            x = _conv_bn_relu(x, stages[stage - 2][-1], f"conv{stage}_1_D")
-
-    logits = layers.Conv2D(
-        num_classes,
-        3,
-        padding="same",
-        kernel_initializer="he_normal",
-        dtype="float32",
-        name="conv1_1_D",
-    )(x)
+        # Counted so that the last one before an unpooling, or the classifier, is 1.
+        last = 1 if number > 1 else 2
+        for index, filters in zip(
+            range(last + len(widths) - 1, last - 1, -1), widths, strict=True
+        ):
+            x = conv_bn_relu(x, filters, f"conv{number}_{index}_D")
+        if dropout and number >= max(first_dropped, 2):
+            x = layers.Dropout(dropout, name=f"conv{number}_1_D_drop")(x)
+    logits = classifier(x, num_classes, "conv1_1_D", kernel_size=3)
     return keras.Model(inputs, logits, name=name)
 
 
-def SegNetBasic(
-    num_classes: int = 11,
-    input_channels: int = 3,
-    pooling_mode: str = "argmax",
-    filters: int = 64,
-    name: str = "segnet_basic",
-) -> keras.Model:
-    """SegNet-Basic: four 7x7 stages each way, the paper's model for comparisons.
-
-    Local response normalisation at the input; BN and ReLU in the encoder, BN but no
-    ReLU in the decoder; a 1x1 classifier.
-
-    Args:
-        num_classes: channels of the output.
-        input_channels: 3 for RGB.
-        pooling_mode: "argmax", "window" or "mask"; see `segnet_tf.layers`.
-        filters: width of every stage (64 in the paper).
-
-    Input: float32 (B, H, W, input_channels) in [0, 255], any H and W.
-    Output: float32 logits (B, H, W, num_classes).
-
-    1,416,075 trainable parameters for 11 classes.
-
-    >>> SegNetBasic(num_classes=4, filters=8).output_shape
-    (None, None, None, 4)
-    """
-    inputs = keras.Input((None, None, input_channels), name="image")
-    x = LocalResponseNormalization(name="norm")(inputs)
-    poolings = []
-    for stage in range(1, 5):
-        before = _conv_bn_relu(x, filters, f"conv{stage}", kernel_size=7)
-        pool = MaxPoolingWithArgmax2D(pooling_mode, name=f"pool{stage}")
-        x, positions = pool(before)
-        poolings.append((before, positions))
-    for stage in range(4, 0, -1):
-        before, positions = poolings[stage - 1]
-        unpool = MaxUnpooling2D(pooling_mode, name=f"upsample{stage}")
-        x = unpool(x, positions, like=before)
-        x = _conv_bn(x, filters, f"conv_decode{stage}", kernel_size=7)
-    logits = layers.Conv2D(
-        num_classes,
-        1,
-        kernel_initializer="he_normal",
-        dtype="float32",
-        name="conv_classifier",
-    )(x)
-    return keras.Model(inputs, logits, name=name)
-
-
-def _subtract_mean(x):
-    channels = x.shape[-1]
-    mean = VGG16_MEAN if channels == 3 else (sum(VGG16_MEAN) / 3,) * channels
-    return layers.Rescaling(1.0, [-value for value in mean], name="mean")(x)
-
-
-def _conv_bn(x, filters: int, name: str, kernel_size: int = 3):
-    x = layers.Conv2D(
-        filters,
-        kernel_size,
-        padding="same",
-        use_bias=False,
-        kernel_initializer="he_normal",
-        name=name,
-    )(x)
-    return layers.BatchNormalization(momentum=BN_MOMENTUM, name=f"{name}_bn")(x)
-
-
-def _conv_bn_relu(x, filters: int, name: str, kernel_size: int = 3):
-    x = _conv_bn(x, filters, name, kernel_size)
-    return layers.ReLU(name=f"{name}_relu")(x)
-
-
-@keras.saving.register_keras_serializable("segnet_tf")
-class LocalResponseNormalization(layers.Layer):
-    """Divides each channel by the energy of its neighbours, as the prototxt's `norm`.
-
-    Caffe divides its alpha of 1e-4 by the window of 5 channels, TensorFlow does not:
-    hence 2e-5. Computed in float32 whatever the policy: the squares of 0..255 do not
-    fit into float16.
-
-    Input: (B, H, W, C). Output: the same shape.
-    """
-
-    def __init__(
-        self,
-        depth_radius: int = 2,
-        bias: float = 1.0,
-        alpha: float = 2e-5,
-        beta: float = 0.75,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self.depth_radius = depth_radius
-        self.bias = bias
-        self.alpha = alpha
-        self.beta = beta
-
-    def call(self, x):
-        normalised = tf.nn.local_response_normalization(
-            tf.cast(x, tf.float32), self.depth_radius, self.bias, self.alpha, self.beta
+def _encoded(x, stage: Widths | layers.Layer, number: int):
+    """What comes out of encoder stage `number`."""
+    if not isinstance(stage, layers.Layer):
+        if not isinstance(stage, Sequence):
+            raise ValueError(
+                f"encoder stage {number} is {stage!r}: give the filters of its "
+                "convolutions, such as (64, 64), or a Keras layer"
+            )
+        for index, filters in enumerate(stage, start=1):
+            x = conv_bn_relu(x, filters, f"conv{number}_{index}")
+        return x
+    try:
+        # Calling a model's `call` puts its layers into the graph one by one, where
+        # exporting, and whoever looks for a layer, finds them.
+        inlined = stage.call if isinstance(stage, keras.Model) else stage
+        y = inlined(x)
+        probe = keras.KerasTensor((1, *PROBE, x.shape[-1]), x.dtype)
+        probed = stage.compute_output_spec(probe)
+    except (ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"encoder stage {number} does not take {tuple(x.shape)}: {reason}"
+        ) from error
+    if not isinstance(y, keras.KerasTensor) or len(y.shape) != 4:
+        shape = getattr(y, "shape", type(y).__name__)
+        raise ValueError(
+            f"encoder stage {number} gives {shape}: pooling takes one tensor "
+            "(B, H, W, C)"
         )
-        return tf.cast(normalised, x.dtype)
+    if probed.shape[1:3] != PROBE:
+        height, width = probed.shape[1:3]
+        raise ValueError(
+            f"encoder stage {number} turns {PROBE[0]}x{PROBE[1]} into {height}x{width}:"
+            " a stage keeps the size, the pooling after it halves it"
+        )
+    return y
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "depth_radius": self.depth_radius,
-            "bias": self.bias,
-            "alpha": self.alpha,
-            "beta": self.beta,
-        }
+
+def _mirrored(encoder: Sequence[Widths | layers.Layer], channels: list[int]) -> list:
+    """Decoder widths, deepest stage first, that run the encoder backwards."""
+    mirrored = []
+    for number in range(len(encoder), 0, -1):
+        widths = _widths(encoder[number - 1])
+        # The encoder's first convolution of a stage comes from the stage before, so
+        # that its mirror image, the decoder's last, leads there.
+        narrowing = (channels[number - 2],) if number > 1 else ()
+        mirrored.append((*reversed(widths[:-1]), *narrowing))
+    return mirrored
+
+
+def _widths(stage: Widths | layers.Layer) -> list[int]:
+    if not isinstance(stage, layers.Layer):
+        return list(stage)
+    parts = stage.layers if isinstance(stage, keras.Model) else [stage]
+    return [
+        part.filters
+        for part in parts
+        if isinstance(part, layers.Conv2D) and max(part.kernel_size) > 1
+    ]
+
+
+def _check_decoder(widths: Sequence[Widths], channels: list[int]) -> None:
+    stages = len(channels)
+    if len(widths) != stages:
+        raise ValueError(
+            f"decoder_widths has {len(widths)} stages, the encoder {stages}"
+        )
+    for number, row in zip(range(stages, 1, -1), widths, strict=False):
+        ends = row[-1] if row else channels[number - 1]
+        needed = channels[number - 2]
+        if ends != needed:
+            raise ValueError(
+                f"decoder stage {number} ends in {ends} channels, which cannot be "
+                f"unpooled to the positions of stage {number - 1}: it has {needed}"
+            )

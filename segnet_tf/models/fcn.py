@@ -1,0 +1,103 @@
+"""FCN-32s, FCN-16s and FCN-8s, the networks SegNet is measured against.
+
+Source: Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic
+Segmentation", CVPR 2015, arXiv:1411.4038, sections 3 and 4; the lighter form from the
+SegNet paper, PAMI 2017, arXiv:1511.00561, sections 3.2 and 4.
+"""
+
+from functools import partial
+
+import keras
+from keras import layers
+
+from segnet_tf.models.blocks import (
+    classifier,
+    conv_bn_relu,
+    deconvolution,
+    subtract_mean,
+)
+from segnet_tf.models.segnet import VGG16_STAGES
+
+__all__ = ["FCN", "FCNS"]
+
+STRIDES = (8, 16, 32)
+DROPOUT = 0.5
+
+
+def FCN(
+    num_classes: int = 11,
+    input_channels: int = 3,
+    stride: int = 8,
+    stages: tuple[tuple[int, ...], ...] = VGG16_STAGES,
+    fc_filters: int | None = 4096,
+    name: str | None = None,
+) -> keras.Model:
+    """FCN-32s, -16s or -8s: class scores of deep features, added and upsampled.
+
+    VGG16's convolutions, then its fully connected layers as convolutions (fc6 7x7,
+    fc7 1x1, each followed by dropout of one half) and class scores at stride 32. These
+    are upsampled by a learned deconvolution that starts as bilinear interpolation; to
+    them are added the scores of pool4 (FCN-16s), and then of pool3 (FCN-8s), by 1x1
+    convolution, before a last deconvolution leads to full size.
+
+    Unlike the original, convolutions are followed by batch normalisation, as in our
+    SegNet, so that both start from the same encoder and differ in the decoder alone;
+    and sizes are matched by "same" padding and a crop at the end, where the original
+    pads the image by 100 pixels.
+
+    Args:
+        num_classes: channels of the output.
+        input_channels: 3 for RGB.
+        stride: 32, 16 or 8: how fine the finest scores are.
+        stages: filters of the encoder, a tuple a stage; five.
+        fc_filters: width of fc6 and fc7. None leaves both out, and scores pool5: the
+            lighter form, with SegNet's encoder and no more.
+
+    Input: float32 (B, H, W, input_channels) in [0, 255], any H and W; the mean colour
+        is subtracted inside.
+    Output: float32 logits (B, H, W, num_classes).
+
+    Raises:
+        ValueError: for another stride, or a number of stages that is not five.
+
+    FCN-8s has 134,361,345 trainable parameters for 11 classes, its lighter form
+    14,767,873.
+
+    >>> FCN(4, stages=((8,),) * 5, fc_filters=16, stride=16).output_shape
+    (None, None, None, 4)
+    """
+    if stride not in STRIDES:
+        raise ValueError(f"stride must be one of {STRIDES}, not {stride!r}")
+    if len(stages) != 5:
+        raise ValueError(f"FCN has five stages, not {len(stages)}")
+    inputs = keras.Input((None, None, input_channels), name="image")
+    x = subtract_mean(inputs)
+    befores = []
+    for number, widths in enumerate(stages, start=1):
+        befores.append(x)
+        for index, filters in enumerate(widths, start=1):
+            x = conv_bn_relu(x, filters, f"conv{number}_{index}")
+        x = layers.MaxPooling2D(padding="same", name=f"pool{number}")(x)
+    if fc_filters is not None:
+        for layer, kernel_size in (("fc6", 7), ("fc7", 1)):
+            x = conv_bn_relu(x, fc_filters, layer, kernel_size)
+            x = layers.Dropout(DROPOUT, name=f"{layer}_drop")(x)
+
+    x = classifier(x, num_classes, "score_fr")
+    at = 32
+    for pool in (4, 3):
+        if at == stride:
+            break
+        # The input of the next stage is this one's pooled output.
+        skip = befores[pool]
+        x = deconvolution(x, skip, 2, 4, f"upscore{at}")
+        score = classifier(skip, num_classes, f"score_pool{pool}")
+        x = layers.Add(name=f"fuse_pool{pool}")([x, score])
+        at //= 2
+    x = deconvolution(x, inputs, at, 2 * at, f"upscore{at}")
+    logits = layers.Activation("linear", dtype="float32", name="logits")(x)
+    return keras.Model(inputs, logits, name=name or f"fcn{stride}s")
+
+
+FCNS = {f"fcn{stride}s": partial(FCN, stride=stride) for stride in STRIDES[::-1]}
+"""FCN-32s, FCN-16s, FCN-8s by name."""
