@@ -86,11 +86,13 @@ def _round_trip(x: np.ndarray, kind: str, levels: int) -> tuple[np.ndarray, np.n
 
 
 def _dense(x: np.ndarray, reach: int = 2) -> np.ndarray:
-    """A smoothing that weighs with a tent; where nothing is near, nothing comes."""
+    """A smoothing that weighs with a tent, the same for sparse and dense."""
     tent = 1 - np.abs(np.arange(-reach, reach + 1)) / (reach + 1)
+    # What is dense already would add up to more than it was.
+    weight = max(1, tent.sum() ** 2 * np.count_nonzero(x) / x.size)
     for axis in (0, 1):
         x = np.apply_along_axis(np.convolve, axis, x, tent, "same")
-    return np.clip(x, 0, 1)
+    return np.clip(x / weight, 0, 1)
 
 
 def _sheet(rows: list[list[tuple[str, np.ndarray]]]) -> Image.Image:

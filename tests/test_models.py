@@ -111,8 +111,8 @@ def test_overfits_four_scenes(name):
     assert overfitted(MODELS[name](**arguments), (64, 96), steps) > 0.95
 
 
-COARSE = {"basic_bilinear": 0.85, "fcn32s": 0.85, "fcn16s": 0.9}
-"""What scores at a sixteenth or less of the size can draw of scenes of 48x64."""
+DEEP = {"encoder": ((16, 16), (32, 32), (32,), (48,), (48,)), "dropout": 0.2}
+"""Half of so few features, six times, leaves too little to learn by heart."""
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,10 @@ COARSE = {"basic_bilinear": 0.85, "fcn32s": 0.85, "fcn16s": 0.9}
     ],
 )
 def test_the_others_overfit_four_small_scenes(name):
-    assert overfitted(small(name), (48, 64), 300) > COARSE.get(name, 0.95)
+    model = small(name, **(DEEP if name == "bayesian_segnet" else {}))
+    # Interpolated scores of 3x4 places can draw no more.
+    least = 0.85 if name == "basic_bilinear" else 0.95
+    assert overfitted(model, (48, 64), 300) > least
 
 
 def overfitted(model, size, steps) -> float:
