@@ -11,6 +11,7 @@ from pathlib import Path
 
 import segnet_tf
 from segnet_tf import cli
+from segnet_tf.errors import UserError
 
 
 def main() -> None:
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--data-dir", help="folder of the data set")
     parser.add_argument("--split", default="val", help="split, or file of names [val]")
     parser.add_argument(
-        "--output", help="folder of the results [evaluations/<dataset>-<split>]"
+        "--output", help="folder of the results [evaluations/<model>-<dataset>-<split>]"
     )
     parser.add_argument(
         "--reliability",
@@ -41,11 +42,26 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     split = load(arguments.dataset, arguments.split, arguments.data_dir)
-    output = arguments.output or f"evaluations/{arguments.dataset}-{split.name}"
     path = find_model(arguments.model, forms=("model.keras",))
-    score(path, split, Path(output))
+    check_classes(path, split.info)
+    name = path.parent.name if path.name == "model.keras" else path.stem
+    default = Path("evaluations") / f"{name}-{arguments.dataset}-{split.name}"
+    output = Path(arguments.output or default)
+    score(path, split, output)
     if arguments.reliability is not None:
-        judge_confidence(path, split, Path(output), arguments.reliability)
+        judge_confidence(path, split, output, arguments.reliability)
+
+
+def check_classes(path: Path, info) -> None:
+    """Refuses to score a model on classes that it does not mean."""
+    from segnet_tf.saving import read_labels
+
+    labels = read_labels(path)
+    if labels is not None and labels.classes != info.classes:
+        raise UserError(
+            f"{path} predicts {', '.join(labels.classes)}; {info.name} has "
+            f"{', '.join(info.classes)}"
+        )
 
 
 def score(path: Path, split, output: Path) -> None:
@@ -63,7 +79,7 @@ def score(path: Path, split, output: Path) -> None:
     model = load_model(path)
     evaluation = evaluate(model, split)
     print(score_table(evaluation, split.info.classes))
-    write_metrics(output / "metrics.json", evaluation, split)
+    write_metrics(output / "metrics.json", evaluation, split, path)
     draw_confusion(evaluation.confusion, split.info.classes, output / "confusion.png")
     with replacing(output / "best_worst.png") as temporary:
         best_worst_sheet(model, split, evaluation).save(temporary)

@@ -175,13 +175,17 @@ def score_table(evaluation: Evaluation, classes: tuple[str, ...]) -> str:
 
 
 def write_metrics(
-    path: str | os.PathLike, evaluation: Evaluation, split: Split
+    path: str | os.PathLike,
+    evaluation: Evaluation,
+    split: Split,
+    model_path: str | os.PathLike,
 ) -> None:
-    """Writes the scores as JSON, with what they were measured on."""
+    """Writes the scores as JSON, with what was measured, and on what."""
     names = split.info.classes
     write_json(
         path,
         {
+            "model": str(model_path),
             "dataset": split.info.name,
             "split": split.name,
             "images": len(split),

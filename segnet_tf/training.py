@@ -101,7 +101,7 @@ def _finish(config, run, train_split, val_split) -> None:
     print(f"scoring {run.model_path} on {val_split.name}")
     evaluation = evaluate(model, val_split)
     print(score_table(evaluation, val_split.info.classes))
-    write_metrics(run.folder / "metrics.json", evaluation, val_split)
+    write_metrics(run.folder / "metrics.json", evaluation, val_split, run.model_path)
 
 
 def _fit(config, run, train_split, val_split, steps) -> None:

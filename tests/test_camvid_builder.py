@@ -99,3 +99,31 @@ def test_downloads_where_nothing_was_placed_by_hand(tmp_path):
     with mock.patch.object(camvid_dataset_builder, "download", lambda: folder):
         data = tfds.load("camvid", split="train", data_dir=tmp_path / "tfds")
     assert len(data) == 3
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["{0}", "{0}.png", "/some where/train/{0}.png", "train/{0}.png trainannot/{0}.png"],
+)
+def test_lists_name_frames_as_people_write_them(line, tmp_path):
+    folder = write_camvid(tmp_path / "camvid", ["train"])
+    stem = sorted((folder / "train").glob("*.png"))[0].stem
+    listing = tmp_path / "my frames.txt"
+    listing.write_text("\ufeff" + line.format(stem) + "\n\n", encoding="utf-8")
+    assert camvid.load(str(listing), folder).names == (f"{stem}.png",)
+
+
+def test_lists_that_say_nothing(tmp_path):
+    folder = write_camvid(tmp_path / "camvid", ["train"])
+    listing = tmp_path / "frames.txt"
+    for content, message in ((b"\n", "names no images"), (b"\xff\xfe\x00", "UTF-8")):
+        listing.write_bytes(content)
+        with pytest.raises(UserError, match=message):
+            camvid.load(str(listing), folder)
+
+
+def test_an_empty_split_is_one_line(tmp_path):
+    for name in ("train", "trainannot"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match="holds no .png frame"):
+        camvid.load("train", tmp_path)

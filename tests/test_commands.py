@@ -6,14 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from segnet_tf.config import TrainConfig
+from segnet_tf.datasets.split import DatasetInfo
 from segnet_tf.datasets.synthetic import INFO, draw_scene
 from segnet_tf.errors import UserError
+from segnet_tf.saving import save_model
 
 QUICK = (
     "--train-split=train:8", "--val-split=val:2", "--model=segnet_basic",
@@ -55,15 +58,39 @@ def test_a_run_writes_what_the_readme_says(run_folder):
 def test_evaluate_repeats_the_runs_scores(run_folder, run_command, tmp_path):
     folder, _ = run_folder
     run_command("evaluate.py", "--model", folder, "--split=val:2", cwd=tmp_path)
-    output = tmp_path / "evaluations" / "synthetic-val"
+    output = tmp_path / "evaluations" / f"{folder.name}-synthetic-val"
     again = json.loads((output / "metrics.json").read_text())
-    assert again == json.loads((folder / "metrics.json").read_text())
+    first = json.loads((folder / "metrics.json").read_text())
+    # Where a file lies is said as the command was given it.
+    assert Path(again.pop("model")).name == Path(first.pop("model")).name
+    assert again == first
     assert {"boundary_f1", "per_class_boundary_f1"} <= set(again)
     names = {path.name for path in output.iterdir()}
     assert names == {"metrics.json", "best_worst.png", "confusion.png"}
     for name in ("best_worst.png", "confusion.png"):
         with Image.open(output / name) as picture:
             assert min(picture.size) > 300
+
+
+def test_evaluate_refuses_other_classes(run_command, tmp_path):
+    from segnet_tf.models import SegNetBasic
+
+    other = DatasetInfo("other", tuple("abcdefghijk"), ((0, 0, 0),) * 11)
+    save_model(SegNetBasic(filters=8), tmp_path / "other.keras", other)
+    arguments = ("evaluate.py", "--model=other.keras", "--split=val:2")
+    result = run_command(*arguments, cwd=tmp_path, check=False)
+    assert result.returncode == 2 and "predicts a, b, c" in result.stderr
+
+
+def test_predict_does_not_overwrite_what_it_reads(run_folder, run_command, tmp_path):
+    folder, _ = run_folder
+    for name in ("x.png", "x_labels.png"):
+        Image.fromarray(draw_scene(9, 0, 32, 32)[0]).save(tmp_path / name)
+    before = (tmp_path / "x_labels.png").read_bytes()
+    arguments = ("predict.py", "x.png", "x_labels.png", "--output=.", "--model", folder)
+    result = run_command(*arguments, cwd=tmp_path, check=False)
+    assert result.returncode == 2 and "would be overwritten" in result.stderr
+    assert (tmp_path / "x_labels.png").read_bytes() == before
 
 
 def test_predict_writes_labels_and_overlay(run_folder, run_command, tmp_path):

@@ -83,7 +83,7 @@ def test_boundary_f1_is_averaged_as_in_the_paper(evaluation):
 
 
 def test_metrics_and_table_hold_boundary_f1(evaluation, split, tmp_path):
-    write_metrics(tmp_path / "metrics.json", evaluation, split)
+    write_metrics(tmp_path / "metrics.json", evaluation, split, "x.keras")
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["boundary_f1"] == evaluation.boundary_f1
     assert metrics["per_class_boundary_f1"]["nowhere"] is None

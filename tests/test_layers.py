@@ -641,3 +641,15 @@ def test_training_gives_the_same_weights(mode, jit_compile, trained_eagerly):
     weights = trained(mode, jit_compile=jit_compile)
     for result, wanted in zip(weights, trained_eagerly, strict=True):
         assert_allclose(result, wanted, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("given", ["argmax", "window", "mask"])
+@pytest.mark.parametrize("taken", ["argmax", "window", "mask"])
+def test_positions_of_another_mode_are_refused(given, taken, rng):
+    x = rng.normal(size=(1, 4, 4, 3)).astype(np.float32)
+    pooled, positions = MaxPoolingWithArgmax2D(given)(x)
+    if given == taken:
+        assert MaxUnpooling2D(taken)(pooled, positions).shape == (1, 4, 4, 3)
+    else:
+        with pytest.raises(ValueError, match="positions"):
+            MaxUnpooling2D(taken)(pooled, positions)

@@ -66,3 +66,12 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
         raise RuntimeError
     assert path.read_text() == before
     assert list(tmp_path.iterdir()) == [path], "and nothing beside it"
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]"])
+def test_damaged_labels_are_one_line(content, tmp_path):
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("labels.json", content)
+    with pytest.raises(UserError, match="labels.json is damaged"):
+        read_labels(path)
