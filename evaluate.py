@@ -65,6 +65,7 @@ def check_classes(path: Path, info) -> None:
 
 
 def score(path: Path, split, output: Path) -> None:
+    cli.load_tensorflow()
     from segnet_tf.evaluation import (
         best_worst_sheet,
         evaluate,

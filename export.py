@@ -71,6 +71,7 @@ def export(arguments: argparse.Namespace) -> bool:
         calibration = calibration_images(arguments.calibration, size)
     check_calibration(arguments.quantize, calibration)
 
+    cli.load_tensorflow()
     from segnet_tf import export as exporting
     from segnet_tf import parity
     from segnet_tf.programs import open_program
