@@ -158,7 +158,7 @@ def test_an_exploding_loss_gets_one_line_and_exit_2(run_command, tmp_path):
     arguments = ("--epochs=1", "--learning-rate=1e30", "--output=run")
     result = run_command("train.py", *QUICK, *arguments, cwd=tmp_path, check=False)
     assert result.returncode == 2, result.stderr
-    errors = [line for line in result.stderr.splitlines() if "error:" in line]
+    errors = [line for line in result.stderr.splitlines() if ".py: error:" in line]
     assert len(errors) == 1 and "Traceback" not in result.stderr
     assert "the loss is" in errors[0] and "no epoch was finished" in errors[0]
     assert not (tmp_path / "run" / "model.keras").exists()
