@@ -74,6 +74,18 @@ def test_any_size_in_same_size_out(name, size):
 
 
 @ALL
+def test_one_graph_serves_all_sizes(name):
+    # As training, evaluation and a SavedModel run it.
+    model = untouched(name)
+    spec = tf.TensorSpec((None, None, None, 3), tf.float32)
+    graph = tf.function(lambda x: model(x, training=False), input_signature=[spec])
+    image = np.random.default_rng(3).uniform(0, 255, (1, 19, 30, 3)).astype("float32")
+    expected = model(image, training=False).numpy()
+    atol = 1e-4 * np.ptp(expected)
+    np.testing.assert_allclose(graph(image), expected, atol=atol)
+
+
+@ALL
 @pytest.mark.parametrize("classes, channels", [(3, 4), (1, 1)])
 def test_other_class_and_channel_counts(name, classes, channels):
     model = small(name, num_classes=classes, input_channels=channels)

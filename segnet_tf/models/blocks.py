@@ -7,6 +7,7 @@ from keras import layers
 
 __all__ = [
     "BilinearKernel",
+    "BilinearUpsampling2D",
     "CropLike",
     "LocalResponseNormalization",
     "classifier",
@@ -124,10 +125,7 @@ class CropLike(layers.Layer):
     """
 
     def call(self, x, like):
-        height, width = (
-            tf.shape(like)[axis] if size is None else size
-            for axis, size in ((1, like.shape[1]), (2, like.shape[2]))
-        )
+        height, width = _height_and_width(like)
         if x.shape[1:3] == (height, width):
             return x
         return x[:, :height, :width]
@@ -135,6 +133,28 @@ class CropLike(layers.Layer):
     def compute_output_spec(self, x, like):
         shape = (x.shape[0], *like.shape[1:3], x.shape[-1])
         return keras.KerasTensor(shape, self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable("segnet_tf")
+class BilinearUpsampling2D(CropLike):
+    """Twice the height and width by bilinear interpolation, then cropped.
+
+    Keras' own UpSampling2D cannot interpolate a size that the graph does not know.
+
+    Input: x (B, h, w, C); like (B, H, W, any) with H <= 2h and W <= 2w.
+    Output: (B, H, W, C).
+    """
+
+    def call(self, x, like):
+        height, width = _height_and_width(x)
+        doubled = tf.image.resize(x, (2 * height, 2 * width), "bilinear")
+        return super().call(tf.cast(doubled, x.dtype), like)
+
+
+def _height_and_width(x) -> tuple:
+    """Integers where they are known, tensors where not."""
+    dynamic = tf.shape(x)
+    return tuple(dynamic[i] if x.shape[i] is None else x.shape[i] for i in (1, 2))
 
 
 @keras.saving.register_keras_serializable("segnet_tf")

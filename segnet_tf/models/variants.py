@@ -24,7 +24,7 @@ from keras import layers
 from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
 from segnet_tf.models.blocks import (
     BN_MOMENTUM,
-    CropLike,
+    BilinearUpsampling2D,
     LocalResponseNormalization,
     classifier,
     conv_bn,
@@ -114,10 +114,7 @@ def SegNetBasic(
         elif upsampling == "deconvolution":
             x = deconvolution(x, before, 2, DECONVOLUTION_SIZE, f"deconv{stage}")
         else:
-            double = layers.UpSampling2D(
-                interpolation="bilinear", name=f"upsample{stage}"
-            )
-            x = CropLike(name=f"upsample{stage}_crop")(double(x), before)
+            x = BilinearUpsampling2D(name=f"upsample{stage}")(x, before)
         if add_encoder:
             if reduce_channels:
                 before = classifier(before, num_classes, f"score{stage}")
