@@ -25,10 +25,10 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 
 test: lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 test-all: lint
-	$(BIN)/python -m pytest -q -m "slow or not slow"
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "slow or not slow"
 
 clean:
 	rm -rf .venv runs predictions evaluations

@@ -2,10 +2,10 @@
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 
 from segnet_tf.errors import UserError
+from segnet_tf.quiet import notices_kept_back
 
 __all__ = ["load_tensorflow", "run"]
 
@@ -29,24 +29,8 @@ def run(main: Callable[[], None], command: str | None = None) -> None:
 
 
 def load_tensorflow() -> None:
-    """Imports TensorFlow and finds its devices, without the notices of that hour.
+    """Imports TensorFlow and finds its devices, without the notices of that hour."""
+    with notices_kept_back():
+        import tensorflow
 
-    They come from below Python, an "error" about an absent GPU among them, heed no
-    log level, and would bury the first lines a newcomer reads.
-    """
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as notices:
-        os.dup2(notices.fileno(), 2)
-        try:
-            import tensorflow
-
-            tensorflow.config.list_physical_devices()
-        except BaseException:
-            # Then they are worth reading.
-            notices.seek(0)
-            os.write(stderr, notices.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+        tensorflow.config.list_physical_devices()

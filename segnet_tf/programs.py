@@ -14,6 +14,7 @@ import numpy as np
 
 from segnet_tf.datasets.split import DatasetInfo
 from segnet_tf.errors import UserError
+from segnet_tf.quiet import notices_kept_back
 from segnet_tf.saving import LABELS_ENTRY, load_model, read_labels
 from segnet_tf.tflite_file import interpreter, litert_errors, read_facts, resize
 from segnet_tf.tiling import Footprint
@@ -69,9 +70,7 @@ def _keras(path: Path, threads: int | None) -> Program:
         raise UserError(
             f"{path}: does not name its classes: write it with segnet_tf.save_model"
         )
-    _limit_tensorflow(threads)
-    import tensorflow as tf
-
+    tf = _tensorflow(threads)
     from segnet_tf.footprint import footprint
 
     model = load_model(path)
@@ -93,9 +92,7 @@ def _savedmodel(path: Path, threads: int | None) -> Program:
         raise UserError(f"{path}: names no classes: not written by export.py")
     facts = json.loads(labels.read_text(encoding="utf-8"))
     footprint = facts.get("footprint")
-    _limit_tensorflow(threads)
-    import tensorflow as tf
-
+    tf = _tensorflow(threads)
     try:
         loaded = tf.saved_model.load(str(path))
         serve = loaded.signatures["serving_default"]
@@ -169,14 +166,17 @@ def open_program(
     return FORMS[form](path, threads)
 
 
-def _limit_tensorflow(threads: int | None) -> None:
-    if threads is None:
-        return
-    import tensorflow as tf
+def _tensorflow(threads: int | None):
+    """TensorFlow, imported quietly, to compute on so many threads."""
+    with notices_kept_back():
+        import tensorflow as tf
 
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-    except RuntimeError:
-        raise UserError(
-            f"{threads} threads: TensorFlow has begun to compute, it is too late"
-        ) from None
+        tf.config.list_physical_devices()
+    if threads is not None:
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        except RuntimeError:
+            raise UserError(
+                f"{threads} threads: TensorFlow has begun to compute, it is too late"
+            ) from None
+    return tf

@@ -40,6 +40,19 @@ _RELEASED = {
 }
 
 RECIPES = {
+    "segnet_lite_camvid": Recipe(
+        "1,932 steps: about an hour on two cores; mIoU 63.3 on val, which flatters",
+        {
+            "dataset": "camvid",
+            "model": "segnet_lite",
+            "pooling_mode": "window",
+            "epochs": 42,
+            "scale": (0.6, 1.5),
+            "learning_rate": 5e-3,
+            "validate_every": 14,
+            "keep": "last",
+        },
+    ),
     "paper_segnet": Recipe(
         "40,000 steps: for a GPU (two cores would take weeks); untested so far",
         {

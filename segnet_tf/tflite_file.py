@@ -23,6 +23,7 @@ from pathlib import Path
 
 from segnet_tf.datasets.split import DatasetInfo
 from segnet_tf.errors import UserError
+from segnet_tf.quiet import notices_kept_back
 from segnet_tf.saving import LABELS_ENTRY
 from segnet_tf.tiling import Footprint
 
@@ -157,7 +158,7 @@ def interpreter(path: str | os.PathLike, threads: int | None = None):
 
     # From Python 3.13 on: the cores this process may use, not all of the machine's.
     cores = getattr(os, "process_cpu_count", os.cpu_count)()
-    with litert_errors(path):
+    with notices_kept_back(), litert_errors(path):
         return Interpreter(str(path), num_threads=threads or cores)
 
 

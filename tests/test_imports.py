@@ -11,7 +11,7 @@ import segnet_tf
 
 PACKAGE = Path(segnet_tf.__file__).parent
 FLOORS = [
-    {"errors", "files", "images", "cli", "tiling"},
+    {"errors", "files", "images", "cli", "quiet", "tiling"},
     {
         "layers",
         "losses",

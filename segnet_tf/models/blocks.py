@@ -14,6 +14,7 @@ __all__ = [
     "conv_bn",
     "conv_bn_relu",
     "deconvolution",
+    "depthwise_bn",
     "subtract_mean",
 ]
 
@@ -21,7 +22,8 @@ VGG16_MEAN = (123.68, 116.779, 103.939)
 """ImageNet's mean colour in RGB, which VGG16 was trained without."""
 
 BN_MOMENTUM = 0.9
-"""Runs here are short; with Keras' 0.99 the statistics would lag behind them."""
+"""Runs here are short; with Keras' 0.99 the statistics would lag behind them. Its
+epsilon of 1e-3 stays: SegNetLite's ImageNet weights were trained with it."""
 
 
 def subtract_mean(x):
@@ -31,14 +33,29 @@ def subtract_mean(x):
     return layers.Rescaling(1.0, [-value for value in mean], name="mean")(x)
 
 
-def conv_bn(x, filters: int, name: str, kernel_size: int = 3):
-    """Convolution without bias, then batch normalisation."""
+def conv_bn(x, filters: int, name: str, kernel_size: int = 3, gamma: str = "ones"):
+    """Convolution without bias, then batch normalisation that starts at `gamma`."""
     x = layers.Conv2D(
         filters,
         kernel_size,
         padding="same",
         use_bias=False,
         kernel_initializer="he_normal",
+        name=name,
+    )(x)
+    return layers.BatchNormalization(
+        momentum=BN_MOMENTUM, gamma_initializer=gamma, name=f"{name}_bn"
+    )(x)
+
+
+def depthwise_bn(x, kernel_size: int, name: str, dilation: int = 1):
+    """Each channel filtered alone, without bias, then batch normalisation."""
+    x = layers.DepthwiseConv2D(
+        kernel_size,
+        padding="same",
+        dilation_rate=dilation,
+        use_bias=False,
+        depthwise_initializer="he_normal",
         name=name,
     )(x)
     return layers.BatchNormalization(momentum=BN_MOMENTUM, name=f"{name}_bn")(x)

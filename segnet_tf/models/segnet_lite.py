@@ -16,6 +16,7 @@ import numpy as np
 from keras import layers
 
 from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
+from segnet_tf.models.blocks import classifier, conv_bn, depthwise_bn
 
 __all__ = ["ENCODER_STAGES", "SegNetLite"]
 
@@ -34,12 +35,6 @@ HEAD_FILTERS = 16
 
 IMAGENET_WEIGHTS = Path(__file__).with_name("efficientnet_lite0.npz")
 """Written by tools/convert_efficientnet_lite0.py; Apache-2.0, ML Illustrated."""
-
-BN_EPSILON = 1e-3
-"""What the ImageNet weights were trained with."""
-
-BN_MOMENTUM = 0.9
-"""Runs here are short; with Keras' 0.99 the statistics would lag behind them."""
 
 
 def SegNetLite(
@@ -82,7 +77,7 @@ def SegNetLite(
 
     inputs = keras.Input((None, None, input_channels), name="image")
     x = layers.Rescaling(1 / 128, -127 / 128, name="scale")(inputs)
-    x = _conv_bn(x, scaled(STEM_FILTERS), "stem", kernel_size=3)
+    x = conv_bn(x, scaled(STEM_FILTERS), "stem")
     x = layers.ReLU(6.0, name="stem_relu")(x)
 
     poolings, block = [], 0
@@ -106,25 +101,19 @@ def SegNetLite(
         before, positions = poolings[level - 1]
         filters = before.shape[-1]
         if level == len(ENCODER_STAGES):
-            x = _conv_bn(x, filters, "reduce")
+            x = conv_bn(x, filters, "reduce", 1)
             x = layers.ReLU(6.0, name="reduce_relu")(x)
         unpool = MaxUnpooling2D(pooling_mode, name=f"upsample{level}")
         x = unpool(x, positions, like=before)
         if skips and level > 1:
-            skip = _conv_bn(before, filters, f"skip{level}", gamma="zeros")
+            skip = conv_bn(before, filters, f"skip{level}", 1, gamma="zeros")
             x = layers.Add(name=f"skip{level}_add")([x, skip])
         narrower = (
             poolings[level - 2][0].shape[-1] if level > 1 else scaled(HEAD_FILTERS)
         )
         x = _depthwise_separable(x, narrower, f"decode{level}")
 
-    logits = layers.Conv2D(
-        num_classes,
-        1,
-        kernel_initializer="he_normal",
-        dtype="float32",
-        name="classifier",
-    )(x)
+    logits = classifier(x, num_classes, "classifier")
     model = keras.Model(inputs, logits, name=name)
     if encoder_weights is not None:
         _load_encoder(model, encoder_weights)
@@ -146,37 +135,8 @@ def _load_encoder(model: keras.Model, weights: str) -> None:
             variable.assign(arrays[key])
 
 
-def _batch_norm(x, name: str, gamma: str = "ones"):
-    return layers.BatchNormalization(
-        momentum=BN_MOMENTUM,
-        epsilon=BN_EPSILON,
-        gamma_initializer=gamma,
-        name=f"{name}_bn",
-    )(x)
-
-
-def _conv_bn(x, filters: int, name: str, kernel_size: int = 1, gamma: str = "ones"):
-    x = layers.Conv2D(
-        filters,
-        kernel_size,
-        padding="same",
-        use_bias=False,
-        kernel_initializer="he_normal",
-        name=name,
-    )(x)
-    return _batch_norm(x, name, gamma)
-
-
 def _depthwise_bn_relu(x, kernel_size: int, name: str, dilation: int = 1):
-    x = layers.DepthwiseConv2D(
-        kernel_size,
-        padding="same",
-        dilation_rate=dilation,
-        use_bias=False,
-        depthwise_initializer="he_normal",
-        name=name,
-    )(x)
-    x = _batch_norm(x, name)
+    x = depthwise_bn(x, kernel_size, name, dilation)
     return layers.ReLU(6.0, name=f"{name}_relu")(x)
 
 
@@ -184,10 +144,10 @@ def _inverted_residual(x, expansion: int, kernel_size: int, filters: int, name: 
     """MobileNetV2's block: widen, filter each channel, project; add where it fits."""
     shortcut = x
     if expansion > 1:
-        x = _conv_bn(x, expansion * x.shape[-1], f"{name}_expand")
+        x = conv_bn(x, expansion * x.shape[-1], f"{name}_expand", 1)
         x = layers.ReLU(6.0, name=f"{name}_expand_relu")(x)
     x = _depthwise_bn_relu(x, kernel_size, f"{name}_depthwise")
-    x = _conv_bn(x, filters, f"{name}_project")
+    x = conv_bn(x, filters, f"{name}_project", 1)
     if filters == shortcut.shape[-1]:
         x = layers.Add(name=f"{name}_add")([shortcut, x])
     return x
@@ -195,5 +155,5 @@ def _inverted_residual(x, expansion: int, kernel_size: int, filters: int, name: 
 
 def _depthwise_separable(x, filters: int, name: str, dilation: int = 1):
     x = _depthwise_bn_relu(x, 3, f"{name}_depthwise", dilation)
-    x = _conv_bn(x, filters, f"{name}_project")
+    x = conv_bn(x, filters, f"{name}_project", 1)
     return layers.ReLU(6.0, name=f"{name}_relu")(x)

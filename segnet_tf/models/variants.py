@@ -23,13 +23,13 @@ from keras import layers
 
 from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
 from segnet_tf.models.blocks import (
-    BN_MOMENTUM,
     BilinearUpsampling2D,
     LocalResponseNormalization,
     classifier,
     conv_bn,
     conv_bn_relu,
     deconvolution,
+    depthwise_bn,
 )
 
 __all__ = ["UPSAMPLINGS", "VARIANTS", "SegNetBasic"]
@@ -171,11 +171,4 @@ def _unpooled(x, before, positions, mode: str, single_channel: bool, stage: int)
     name = f"conv_decode{stage}"
     if not single_channel:
         return conv_bn(x, before.shape[-1], name, KERNEL_SIZE)
-    x = layers.DepthwiseConv2D(
-        KERNEL_SIZE,
-        padding="same",
-        use_bias=False,
-        depthwise_initializer="he_normal",
-        name=name,
-    )(x)
-    return layers.BatchNormalization(momentum=BN_MOMENTUM, name=f"{name}_bn")(x)
+    return depthwise_bn(x, KERNEL_SIZE, name)
