@@ -49,6 +49,7 @@ TRIALS = {
     "dice": ({"loss": "dice"}, {}),
     "ohem": ({"loss": "ohem"}, {}),
     "bn": ({"reestimate_bn": True}, {}),
+    "degrade": ({"degrade": 0.5}, {}),
 }
 
 

@@ -50,8 +50,9 @@ class TrainConfig:
     scale: tuple[float, float] = _option((0.5, 1.3), "range of zoom, as LOW-HIGH")
     flip: bool = _option(True, "mirror half of the crops")
     light: float = _option(0.3, "largest change of brightness, contrast, saturation")
+    degrade: float = _option(0.0, "share of crops with noise, blur or JPEG artefacts")
     optimizer: str = _option("adamw", "adamw, or sgd with momentum 0.9", OPTIMIZERS)
-    learning_rate: float = _option(2e-3, "peak rate")
+    learning_rate: float = _option(5e-3, "peak rate")
     schedule: str = _option("cosine", "how the rate falls to zero", SCHEDULES)
     warmup_steps: int = _option(200, "steps of linear warm-up, a tenth of all at most")
     encoder_rate_factor: float = _option(1.0, "of the rate, for the encoder")
@@ -93,6 +94,8 @@ class TrainConfig:
             raise UserError(f"scale: {self.scale}, must be 0 < LOW <= HIGH")
         if not 0 <= self.seed < 2**31:
             raise UserError(f"seed: {self.seed}, must be in 0 to {2**31 - 1}")
+        if not 0 <= self.degrade <= 1:
+            raise UserError(f"degrade: {self.degrade}, must be in [0, 1]")
         for name in ("light", "ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name}: {getattr(self, name)}, must be in [0, 1)")

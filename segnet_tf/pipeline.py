@@ -26,6 +26,16 @@ __all__ = [
 ]
 
 
+MOST_NOISE = 30.0
+"""Standard deviation, of 255."""
+
+MOST_BLUR = 2.5
+"""Standard deviation, in pixels."""
+
+JPEG_QUALITY = 10, 70
+"""From the worst to the best that counts as degraded."""
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """How a training crop is drawn. Image and labels always move together.
@@ -35,12 +45,14 @@ class Augmentation:
         scale: range of the zoom, drawn log-uniformly; below 1 shows more of the scene.
         flip: mirror half of the crops.
         light: largest change of brightness, contrast and saturation (0.3 = 30 %).
+        degrade: share of the crops that get noise, blur or JPEG artefacts, one of them.
     """
 
     crop: tuple[int, int]
     scale: tuple[float, float] = (0.5, 1.3)
     flip: bool = True
     light: float = 0.3
+    degrade: float = 0.0
 
 
 def training_batches(
@@ -129,7 +141,8 @@ def augment(image, labels, augmentation: Augmentation, seed) -> tuple:
         image float32 (h, w, 3) in [0, 255]; labels uint8 (h, w), void where the crop
         reaches beyond the image.
     """
-    rolls = tf.random.stateless_uniform([7], tf.cast(tf.stack(seed), tf.int32))
+    seed = tf.cast(tf.stack(seed), tf.int32)
+    rolls = tf.random.stateless_uniform([7], seed)
     image, labels = _zoomed_crop(image, labels, augmentation, rolls)
     if augmentation.flip:
         mirrored = rolls[3] < 0.5
@@ -137,6 +150,8 @@ def augment(image, labels, augmentation: Augmentation, seed) -> tuple:
         labels = tf.where(mirrored, labels[:, ::-1], labels)
     if augmentation.light:
         image = _relight(image, augmentation.light * (2 * rolls[4:] - 1))
+    if augmentation.degrade:
+        image = _degraded(image, augmentation.degrade, seed)
     return image, labels
 
 
@@ -175,3 +190,40 @@ def _relight(image, change):
     grey = tf.reduce_mean(image, axis=-1, keepdims=True)
     image = grey + (image - grey) * (1 + change[2])
     return tf.clip_by_value(image, 0.0, 255.0)
+
+
+def _degraded(image, share: float, seed):
+    """A picture as bad cameras, lenses and web sites give them, in a share of cases."""
+    seed = tf.random.experimental.stateless_fold_in(seed, 1)
+    choice, strength = tf.unstack(tf.random.stateless_uniform([2], seed))
+    worse = [
+        lambda: _noisy(image, MOST_NOISE * strength, seed),
+        lambda: _blurred(image, MOST_BLUR * strength),
+        lambda: _compressed(image, strength),
+    ]
+    branch = tf.cast(choice / share * len(worse), tf.int32)
+    return tf.switch_case(branch, worse, default=lambda: image)
+
+
+def _noisy(image, deviation, seed):
+    noise = deviation * tf.random.stateless_normal(image.shape, seed)
+    return tf.clip_by_value(image + noise, 0.0, 255.0)
+
+
+def _blurred(image, radius):
+    """Gaussian blur, the edge repeated; `radius` is its standard deviation."""
+    reach = int(3 * MOST_BLUR)
+    steps = tf.range(-reach, reach + 1, dtype=tf.float32)
+    weights = tf.nn.softmax(-((steps / tf.maximum(radius, 0.1)) ** 2) / 2)
+    rows = tf.tile(weights[:, None, None, None], [1, 1, 3, 1])
+    ends = [[0, 0], [reach, reach], [reach, reach], [0, 0]]
+    padded = tf.pad(image[None], ends, "SYMMETRIC")
+    columns = tf.transpose(rows, [1, 0, 2, 3])
+    once = tf.nn.depthwise_conv2d(padded, rows, [1] * 4, "VALID")
+    return tf.nn.depthwise_conv2d(once, columns, [1] * 4, "VALID")[0]
+
+
+def _compressed(image, strength):
+    low, high = JPEG_QUALITY
+    quality = tf.cast(high - strength * (high - low), tf.int32)
+    return tf.image.adjust_jpeg_quality(image / 255, quality) * 255

@@ -116,7 +116,9 @@ def _fit(config, run, train_split, val_split, steps) -> None:
         )
     else:
         decay_kernels_only(model.optimizer)
-    augmentation = Augmentation(config.crop, config.scale, config.flip, config.light)
+    augmentation = Augmentation(
+        config.crop, config.scale, config.flip, config.light, config.degrade
+    )
     consumed = run.epoch * steps * config.batch_size
     batches = training_batches(
         train_split, augmentation, config.batch_size, config.seed, consumed

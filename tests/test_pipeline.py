@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from segnet_tf import pipeline
 from segnet_tf.datasets.split import DatasetInfo, Split
 from segnet_tf.errors import UserError
 from segnet_tf.pipeline import (
@@ -112,6 +113,66 @@ def test_graph_and_eager_agree():
     graph = tf.function(lambda *pair: augment(*pair, augmentation, (1, 2)))
     for one, other in zip(eager, graph(image, labels), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def smooth(side: int = 64) -> np.ndarray:
+    """A picture with one soft edge, in which noise and blocks would show."""
+    ramp = np.clip(np.linspace(-300, 555, side), 30, 225)
+    return np.repeat(np.tile(ramp, (side, 1))[..., None], 3, -1).astype(np.float32)
+
+
+def roughness(image) -> float:
+    return float(np.abs(np.diff(np.asarray(image), axis=0)).mean())
+
+
+def test_noise_is_as_strong_as_asked():
+    image = tf.fill((64, 64, 3), 128.0)
+    noisy = pipeline._noisy(image, 10.0, (1, 2)).numpy()
+    assert noisy.std() == pytest.approx(10, rel=0.05)
+    assert abs(noisy.mean() - 128) < 0.5
+    dark = pipeline._noisy(tf.zeros((8, 8, 3)), 10.0, (1, 2)).numpy()
+    assert dark.min() == 0
+
+
+@pytest.mark.parametrize("radius", [0.0, 0.7, 2.5])
+def test_blur_is_pillows_gauss(radius):
+    image = np.zeros((41, 41, 3), np.uint8)
+    image[10:30, 14:20] = 255
+    blurred = pipeline._blurred(tf.constant(image, tf.float32), radius).numpy()
+    steps = np.arange(-15, 16)
+    kernel = np.exp(-((steps / max(radius, 1e-3)) ** 2) / 2)
+    kernel /= kernel.sum()
+    padded = np.pad(image[..., 0].astype(float), 15, "symmetric")
+    rows = np.stack([np.convolve(line, kernel, "valid") for line in padded])
+    both = np.stack([np.convolve(line, kernel, "valid") for line in rows.T]).T
+    # The tail beyond three times the largest radius is left out.
+    np.testing.assert_allclose(blurred[..., 0], both, atol=0.8)
+
+
+def test_compression_leaves_blocks():
+    image = smooth() + np.random.default_rng(0).normal(0, 12, (64, 64, 3))
+    image = tf.constant(np.clip(image, 0, 255), tf.float32)
+    best, worst = (pipeline._compressed(image, strength) for strength in (0.0, 1.0))
+    # What is fine goes first: a worse picture is a smoother one.
+    assert roughness(worst) < 0.8 * roughness(best)
+    assert float(tf.reduce_mean(tf.abs(worst - image))) < 15
+    assert worst.shape == image.shape
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_degraded_share(share):
+    image, labels = smooth().astype(np.uint8), np.zeros((64, 64), np.uint8)
+    still = Augmentation((64, 64), **STILL)
+    worse = Augmentation((64, 64), **STILL, degrade=share)
+    changed = []
+    for seed in range(100):
+        plain = augment(image, labels, still, (seed, seed))[0].numpy()
+        one = augment(image, labels, worse, (seed, seed))
+        again = augment(image, labels, worse, (seed, seed))
+        np.testing.assert_array_equal(one[0], again[0])
+        np.testing.assert_array_equal(one[1], labels)
+        changed.append(not np.array_equal(one[0], plain))
+    assert np.mean(changed) == pytest.approx(share, abs=0.12)
 
 
 def first_batches(count: int, **changes):
