@@ -139,13 +139,15 @@ def test_the_others_overfit_four_small_scenes(name):
     model = small(name, **(DEEP if name == "bayesian_segnet" else {}))
     # Interpolated scores of 3x4 places can draw no more.
     least = 0.85 if name == "basic_bilinear" else 0.95
-    assert overfitted(model, (48, 64), 300) > least
+    # Deconvolutions of all features, unnormalised, one after the other: 1e-2 shakes them.
+    rate = 3e-3 if name.endswith("no_dim_reduction") else 1e-2
+    assert overfitted(model, (48, 64), 300, rate) > least
 
 
-def overfitted(model, size, steps) -> float:
+def overfitted(model, size, steps, rate=1e-2) -> float:
     """Accuracy on four scenes after so many steps on them."""
     images, labels = street(4, *size)
-    rate = keras.optimizers.schedules.CosineDecay(1e-2, steps)
+    rate = keras.optimizers.schedules.CosineDecay(rate, steps)
     model.compile(keras.optimizers.Adam(rate), PixelCrossEntropy())
     # One batch, so the moving statistics settle on the very images they are used on.
     model.fit(images, labels, batch_size=4, epochs=steps, verbose=0)

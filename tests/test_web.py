@@ -131,6 +131,7 @@ def page(address, tmp_path):
 
 def python_labels(path: Path, image: np.ndarray) -> np.ndarray:
     loaded = interpreter(path)
+    loaded.allocate_tensors()
     loaded.set_tensor(loaded.get_input_details()[0]["index"], image[None])
     loaded.invoke()
     output = loaded.get_tensor(loaded.get_output_details()[0]["index"])[0]
