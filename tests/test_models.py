@@ -139,7 +139,7 @@ def test_the_others_overfit_four_small_scenes(name):
     model = small(name, **(DEEP if name == "bayesian_segnet" else {}))
     # Interpolated scores of 3x4 places can draw no more.
     least = 0.85 if name == "basic_bilinear" else 0.95
-    # Deconvolutions of all features, unnormalised, one after the other: 1e-2 shakes them.
+    # Deconvolutions of all features, never normalised: 1e-2 shakes them.
     rate = 3e-3 if name.endswith("no_dim_reduction") else 1e-2
     assert overfitted(model, (48, 64), 300, rate) > least
 
