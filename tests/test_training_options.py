@@ -100,6 +100,11 @@ def test_vgg16_kernels_where_there_are_none(tmp_path, segnet, monkeypatch):
     (tmp_path / "text.h5").write_text("not HDF5")
     with pytest.raises(UserError, match="no HDF5 file"):
         load_vgg16_kernels(segnet, tmp_path / "text.h5")
+    whole = tmp_path / "whole.h5"
+    write_kernels(whole, {"block1_conv1": (3, 3, 3, 64)}, "{0}/kernel")
+    (tmp_path / "cut.h5").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(UserError, match="cut.h5: a damaged file"):
+        load_vgg16_kernels(segnet, tmp_path / "cut.h5")
     with pytest.raises(UserError, match="no such file"):
         load_vgg16_kernels(segnet, tmp_path / "none.h5")
     with pytest.raises(UserError, match="none come with segnet_basic"):

@@ -87,8 +87,11 @@ def _kernels_in_file(path: Path) -> dict[str, np.ndarray]:
             if layer:
                 found[layer[0]] = item[()]
 
-    with h5py.File(path) as file:
-        file.visititems(collect)
+    try:
+        with h5py.File(path) as file:
+            file.visititems(collect)
+    except (OSError, RuntimeError, KeyError) as error:
+        raise UserError(f"encoder_weights: {path}: a damaged file ({error})") from None
     missing = [name for name in KERNELS.values() if name not in found]
     if missing:
         raise UserError(f"encoder_weights: {path}: no kernel of layer {missing[0]}")
