@@ -12,6 +12,7 @@ from pathlib import Path
 import segnet_tf
 from segnet_tf import cli
 from segnet_tf.errors import UserError
+from segnet_tf.quiet import import_tensorflow
 
 
 def main() -> None:
@@ -65,7 +66,7 @@ def check_classes(path: Path, info) -> None:
 
 
 def score(path: Path, split, output: Path) -> None:
-    cli.load_tensorflow()
+    import_tensorflow()
     from segnet_tf.evaluation import (
         best_worst_sheet,
         evaluate,

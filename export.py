@@ -17,6 +17,7 @@ from pathlib import Path
 import segnet_tf
 from segnet_tf import cli
 from segnet_tf.errors import UserError
+from segnet_tf.quiet import import_tensorflow
 
 
 def main() -> None:
@@ -71,7 +72,7 @@ def export(arguments: argparse.Namespace) -> bool:
         calibration = calibration_images(arguments.calibration, size)
     check_calibration(arguments.quantize, calibration)
 
-    cli.load_tensorflow()
+    import_tensorflow()
     from segnet_tf import export as exporting
     from segnet_tf import parity
     from segnet_tf.programs import open_program

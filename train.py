@@ -12,6 +12,7 @@ from dataclasses import Field, fields
 import segnet_tf
 from segnet_tf import cli
 from segnet_tf.config import TrainConfig
+from segnet_tf.quiet import import_tensorflow
 from segnet_tf.recipes import RECIPES
 
 
@@ -63,7 +64,7 @@ def main() -> None:
         print(recipe.expects)
     config = TrainConfig(**{**(recipe.options if recipe else {}), **given})
 
-    cli.load_tensorflow()
+    import_tensorflow()
     from segnet_tf.training import train
 
     train(config, output, resume)

@@ -5,9 +5,8 @@ import sys
 from collections.abc import Callable
 
 from segnet_tf.errors import UserError
-from segnet_tf.quiet import notices_kept_back
 
-__all__ = ["load_tensorflow", "run"]
+__all__ = ["run"]
 
 
 def run(main: Callable[[], None], command: str | None = None) -> None:
@@ -26,11 +25,3 @@ def run(main: Callable[[], None], command: str | None = None) -> None:
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         sys.exit(130)
-
-
-def load_tensorflow() -> None:
-    """Imports TensorFlow and finds its devices, without the notices of that hour."""
-    with notices_kept_back():
-        import tensorflow
-
-        tensorflow.config.list_physical_devices()

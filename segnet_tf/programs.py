@@ -14,7 +14,7 @@ import numpy as np
 
 from segnet_tf.datasets.split import DatasetInfo
 from segnet_tf.errors import UserError
-from segnet_tf.quiet import notices_kept_back
+from segnet_tf.quiet import import_tensorflow
 from segnet_tf.saving import LABELS_ENTRY, load_model, read_labels
 from segnet_tf.tflite_file import interpreter, litert_errors, read_facts, resize
 from segnet_tf.tiling import Footprint
@@ -168,10 +168,7 @@ def open_program(
 
 def _tensorflow(threads: int | None):
     """TensorFlow, imported quietly, to compute on so many threads."""
-    with notices_kept_back():
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()
+    tf = import_tensorflow()
     if threads is not None:
         try:
             tf.config.threading.set_intra_op_parallelism_threads(threads)

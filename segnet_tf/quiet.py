@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from segnet_tf.errors import UserError
 
-__all__ = ["notices_kept_back"]
+__all__ = ["import_tensorflow", "notices_kept_back"]
 
 
 @contextmanager
@@ -33,3 +33,12 @@ def notices_kept_back() -> Iterator[None]:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def import_tensorflow():
+    """TensorFlow, its devices found, without the notices of that hour."""
+    with notices_kept_back():
+        import tensorflow
+
+        tensorflow.config.list_physical_devices()
+    return tensorflow

@@ -118,7 +118,7 @@ class Run:
 
 
 def _is_unused(folder: Path) -> bool:
-    """Whether there is nothing in it that a run cut short before an epoch leaves."""
+    """Whether it holds nothing but what a run cut short in its first epoch leaves."""
     left = {"config.json", "tensorboard"}
     return folder.is_dir() and all(
         path.name in left or path.name.startswith(".writing-")
