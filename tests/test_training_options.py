@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 from segnet_tf import load_model
-from segnet_tf.batch_norm import reestimate_batch_norm
 from segnet_tf.config import TrainConfig
 from segnet_tf.datasets.synthetic import INFO
 from segnet_tf.errors import UserError
@@ -154,41 +153,6 @@ def test_build_says_what_init_from_did_not_bring(tmp_path, capsys):
     np.testing.assert_array_equal(
         model.get_layer("conv1").kernel, donor.get_layer("conv1").kernel
     )
-
-
-# Statistics
-
-
-def test_reestimated_statistics_are_the_batches_average(rng):
-    model = SegNetBasic(num_classes=3, filters=8)
-    batches = [rng.uniform(0, 255, (2, 16, 16, 3)).astype(np.float32) for _ in range(3)]
-    features = keras.Model(model.input, model.get_layer("conv1").output)
-    first = [features(batch).numpy() for batch in batches]
-    weights = [v.numpy() for v in model.trainable_variables]
-    assert reestimate_batch_norm(model, batches) == 3
-    norm = model.get_layer("conv1_bn")
-    means = np.mean([f.mean(axis=(0, 1, 2)) for f in first], axis=0)
-    variances = np.mean([f.var(axis=(0, 1, 2)) for f in first], axis=0)
-    np.testing.assert_allclose(norm.moving_mean, means, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(norm.moving_variance, variances, rtol=1e-4)
-    assert norm.momentum == 0.9
-    for before, variable in zip(weights, model.trainable_variables, strict=True):
-        np.testing.assert_array_equal(before, variable)
-
-
-def test_reestimated_statistics_reproduce_a_single_batch(rng):
-    """With one batch, prediction normalises by just what training did."""
-    model = SegNetBasic(num_classes=3, filters=8)
-    batch = rng.uniform(0, 255, (2, 16, 16, 3)).astype(np.float32)
-    reestimate_batch_norm(model, [batch])
-    np.testing.assert_allclose(
-        model(batch, training=False), model(batch, training=True), rtol=1e-3, atol=1e-3
-    )
-
-
-def test_no_batch_to_reestimate_from():
-    with pytest.raises(ValueError, match="no batch"):
-        reestimate_batch_norm(SegNetBasic(num_classes=3, filters=8), [])
 
 
 # Whole runs

@@ -5,6 +5,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from segnet_tf.batch_norm import FusedBatchNormalization
+
 __all__ = [
     "BilinearKernel",
     "BilinearUpsampling2D",
@@ -43,7 +45,7 @@ def conv_bn(x, filters: int, name: str, kernel_size: int = 3, gamma: str = "ones
         kernel_initializer="he_normal",
         name=name,
     )(x)
-    return layers.BatchNormalization(
+    return FusedBatchNormalization(
         momentum=BN_MOMENTUM, gamma_initializer=gamma, name=f"{name}_bn"
     )(x)
 
@@ -58,7 +60,7 @@ def depthwise_bn(x, kernel_size: int, name: str, dilation: int = 1):
         depthwise_initializer="he_normal",
         name=name,
     )(x)
-    return layers.BatchNormalization(momentum=BN_MOMENTUM, name=f"{name}_bn")(x)
+    return FusedBatchNormalization(momentum=BN_MOMENTUM, name=f"{name}_bn")(x)
 
 
 def conv_bn_relu(x, filters: int, name: str, kernel_size: int = 3):
