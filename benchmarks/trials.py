@@ -15,6 +15,7 @@ import json
 from functools import partial
 from pathlib import Path
 
+from benchmarks.positions import unpooling
 from segnet_tf import cli, datasets
 from segnet_tf.config import TrainConfig
 from segnet_tf.evaluation import evaluate
@@ -30,12 +31,22 @@ EPOCHS = 35
 
 BASE = {"pooling_mode": "window", "learning_rate": 5e-3, "scale": (0.6, 1.5)}
 
-# What each trial changes: options of the run, and of the network.
+
+def bilinear(num_classes: int, **arguments):
+    """SegNetLite with bilinear interpolation where it unpools, else the same."""
+    model = SegNetLite(num_classes, **arguments)
+    interpolating = unpooling(model, "bilinear")
+    interpolating.set_weights(model.get_weights())
+    return interpolating
+
+
+# What each trial changes: options of the run, and of the network or its builder.
 TRIALS = {
     "base": ({}, {}),
     "issue-recipe": ({"learning_rate": 2e-3, "scale": (0.5, 1.3)}, {}),
     "scratch": ({"encoder_weights": "none"}, {}),
     "skips": ({}, {"skips": True}),
+    "bilinear": ({}, bilinear),
     "no-context": ({}, {"context_dilations": ()}),
     "wide-context": ({}, {"context_dilations": (2, 4, 8)}),
     "weights-none": ({"class_weights": "none"}, {}),
@@ -50,6 +61,7 @@ TRIALS = {
     "ohem": ({"loss": "ohem"}, {}),
     "bn": ({"reestimate_bn": True}, {}),
     "degrade": ({"degrade": 0.5}, {}),
+    "strong-light": ({"light": 0.5}, {}),
 }
 
 
@@ -73,7 +85,8 @@ def run_trial(name: str, seed: int, arguments) -> None:
     folder = RUNS / f"{name}-{arguments.epochs}-{seed}"
     if (folder / "proxy.json").is_file():
         return
-    MODELS[f"segnet_lite_{name}"] = partial(SegNetLite, **network)
+    builder = network if callable(network) else partial(SegNetLite, **network)
+    MODELS[f"segnet_lite_{name}"] = builder
     epochs = options.get("epochs", EPOCHS) * arguments.epochs // EPOCHS
     config = TrainConfig(
         **{**BASE, **options, "epochs": epochs, "validate_every": epochs},
