@@ -75,7 +75,8 @@ def export_tflite(
         limits = sum_limits(model, (image.astype(np.float32) for image in calibration))
         twin = lowered(model, *size, integer=True, limits=limits)
     else:
-        twin = lowered(model, *size)
+        # Where bytes count rather than speed, the kernels stay small.
+        twin = lowered(model, *size, winograd=quantize == "none")
     # The converter gives an integer file its integer input.
     dtype = "float32" if quantize == "int8" else input_dtype
     image = tf.TensorSpec((1, *size, model.input_shape[-1]), dtype, name="image")

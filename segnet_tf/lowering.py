@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
 from segnet_tf.models.blocks import LocalResponseNormalization
+from segnet_tf.winograd import winograd_layers
 
 __all__ = ["in_float32", "lowered", "one_image", "sum_limits"]
 
@@ -85,6 +86,7 @@ def lowered(
     width: int,
     integer: bool = False,
     limits: Limits | None = None,
+    winograd: bool = False,
 ) -> keras.Model:
     """The same function of an image of one size, in XNNPACK's operators.
 
@@ -94,6 +96,7 @@ def lowered(
             holds no operator that depends on it.
         integer: the form that survives 8-bit quantisation.
         limits: what `sum_limits` found; the summands are clipped to it.
+        winograd: large 3x3 convolutions with fewer products and larger kernels.
 
     Returns:
         A float32 model of batch 1, for export only: it does not train, and does not
@@ -101,6 +104,10 @@ def lowered(
     """
 
     def clone(layer):
+        if layer.name in fast:
+            return fast[layer.name]
+        if layer.name in idle:
+            return keras.layers.Identity(name=layer.name)
         if isinstance(layer, MaxPoolingWithArgmax2D):
             return _Pooling(integer, name=layer.name)
         if isinstance(layer, MaxUnpooling2D):
@@ -115,8 +122,11 @@ def lowered(
 
     limits = limits or {}
     positions = {}
+    fast, idle = winograd_layers(model) if winograd else ({}, set())
 
     def call(layer, *args, **kwargs):
+        if layer.name in idle:
+            return args[0]
         # The cloned graph knows one tensor of positions a pooling: the first map
         # stands for all of them on the way.
         if isinstance(layer, _Pooling):
@@ -138,7 +148,7 @@ def lowered(
     )
     # By name: a clip in one branch changes the order of the layers.
     for layer in model.layers:
-        if layer.weights:
+        if layer.weights and layer.name not in fast and layer.name not in idle:
             twin.get_layer(layer.name).set_weights(layer.get_weights())
     return one_image(twin)
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from networks import ON_DEVICE, network
 from numpy.testing import assert_allclose, assert_array_equal
 
-from segnet_tf import parity
+from segnet_tf import parity, winograd
 from segnet_tf.calibration import calibration_images
 from segnet_tf.datasets import load
 from segnet_tf.datasets.synthetic import INFO
@@ -32,8 +32,9 @@ from segnet_tf.tflite_file import interpreter, read_facts, resize
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Times are not what these tests are about."""
+    """Times are not what these tests are about; small convolutions stand for large."""
     monkeypatch.setattr(parity, "RUNS", 1)
+    monkeypatch.setattr(winograd, "FEWEST_CHANNELS", 16)
 
 
 NETWORKS = pytest.mark.parametrize("name", ON_DEVICE)
@@ -100,12 +101,14 @@ def test_integer_form_is_the_reference_where_differences_are_whole_steps(size):
 
 
 @NETWORKS
+@pytest.mark.parametrize("fewer_products", [False, True])
 @pytest.mark.parametrize("size", [(32, 48), (45, 38)])
-def test_lowered_network_is_the_network(name, size):
+def test_lowered_network_is_the_network(name, size, fewer_products):
     model = network(name)
     image = scene(*size)[None].astype(np.float32)
     expected = model(image, training=False).numpy()
-    output = lowered(model, *size)(image, training=False).numpy()
+    twin = lowered(model, *size, winograd=fewer_products)
+    output = twin(image, training=False).numpy()
     # SegNetBasic's roots differ in the last bits; nothing else should.
     assert_allclose(output, expected, atol=1e-4 * np.ptp(expected))
 
@@ -183,9 +186,23 @@ def test_network_is_one_piece_and_right(name, tmp_path):
     assert found["delegated_pieces"] == 1
     # Batch normalisation and ReLU must have gone into the convolutions.
     assert not {"RELU", "RELU6", "RESHAPE", "PADV2"} & set(found["operators"])
-    program = open_program(path)
-    report = parity.measure(model, program, "none", [scene(64, 96)])
+    # Noise, since in even areas the corners of a window differ by rounding alone.
+    noise = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    report = parity.measure(model, open_program(path), "none", [noise])
     assert report["passed"], report["failures"]
+
+
+def test_float32_is_the_fast_form_and_float16_the_small_one(tmp_path):
+    """Winograd's sixteen depthwise convolutions for each large one, in float32 only."""
+    model = network("segnet")
+    large = len(winograd.winograd_layers(model)[0])
+    assert large == 8
+    for quantize, count in (("none", 16 * large), ("float16", 0)):
+        path = exported(tmp_path, model, (32, 32), quantize=quantize)
+        found = operators(allocated(path))["operators"]
+        assert found.get("DEPTHWISE_CONV_2D", 0) == count
+        # Each map is padded in four ways, of which one is "same" padding.
+        assert found.get("PAD", 0) == 3 * count / 16
 
 
 def test_odd_size(tmp_path):
@@ -197,8 +214,9 @@ def test_odd_size(tmp_path):
     assert_allclose(run(path, image), expected, atol=1e-4 * np.ptp(expected))
 
 
-def test_file_at_a_multiple_takes_other_multiples(tmp_path):
-    model = network("segnet_lite")
+@pytest.mark.parametrize("name", ["segnet", "segnet_lite"])
+def test_file_at_a_multiple_takes_other_multiples(name, tmp_path):
+    model = network(name)
     path = exported(tmp_path, model, (32, 48), input_dtype="float32")
     facts = read_facts(path)
     facts.check_size(64, 16)

@@ -23,7 +23,7 @@ FLOORS = [
     },
     {"datasets", "visualize"},
     {"models", "pipeline", "saving", "tflite_file", "calibration"},
-    {"footprint", "lowering", "inspection", "programs"},
+    {"footprint", "lowering", "inspection", "programs", "winograd"},
     {
         "config",
         "evaluation",
