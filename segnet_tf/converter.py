@@ -12,10 +12,14 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.python import schema_py_generated as schema
 
 from segnet_tf.errors import UserError
 
 __all__ = ["converted", "write_archive"]
+
+LARGE = 4096
+"""Elements from which on a constant is halved in a float16 file."""
 
 
 def converted(
@@ -49,18 +53,22 @@ def converted(
                 f"{model.name}: cannot be written in TFLite's builtin operators "
                 f"({reason})"
             ) from error
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    file = flatbuffer_utils.convert_bytearray_to_object(bytearray(flat))
     # An integer file has its integer input from the converter.
-    floating = quantize != "int8" and input_dtype == "uint8"
-    return _dequantizing_image(flat) if floating else flat
+    if quantize != "int8" and input_dtype == "uint8":
+        _dequantize_image(file)
+    if quantize == "float16":
+        _halve_large_constants(file)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(file))
 
 
 def _set_up(converter, quantize: str, input_dtype: str, calibration) -> None:
     # No Flex operators, whatever else is asked for: stock runtimes lack them.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if quantize != "none":
+    if quantize in ("dynamic", "int8"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantize == "float16":
-        converter.target_spec.supported_types = [tf.float16]
     if quantize == "int8":
         batches = [image[None].astype(np.float32) for image in calibration]
         converter.representative_dataset = lambda: ([batch] for batch in batches)
@@ -68,31 +76,68 @@ def _set_up(converter, quantize: str, input_dtype: str, calibration) -> None:
             converter.inference_input_type = tf.uint8
 
 
-def _dequantizing_image(flat: bytes) -> bytes:
+def _dequantize_image(file) -> None:
     """Makes the image's CAST to float a DEQUANTIZE with scale 1, the same function.
 
     XNNPACK takes it, unlike CAST, and float16 needs that: the operators that widen
     float16 weights do not wait for a CAST, so they would become a piece of their own
     and widen all weights anew for every image.
     """
-    from tensorflow.lite.python import schema_py_generated as schema
-    from tensorflow.lite.tools import flatbuffer_utils
-
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(flat))
-    graph = model.subgraphs[0]
+    graph = file.subgraphs[0]
     [image] = graph.inputs
     [cast] = [operator for operator in graph.operators if image in operator.inputs]
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
-    code.version = 1
-    model.operatorCodes.append(code)
-    cast.opcodeIndex = len(model.operatorCodes) - 1
+    cast.opcodeIndex = _dequantize_code(file)
     cast.builtinOptionsType = schema.BuiltinOptions.DequantizeOptions
     cast.builtinOptions = schema.DequantizeOptionsT()
     scale = schema.QuantizationParametersT()
     scale.scale, scale.zeroPoint = [1.0], [0]
     graph.tensors[image].quantization = scale
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _halve_large_constants(file) -> None:
+    """Stores large float32 constants in float16, widened when the file is loaded.
+
+    The converter's own float16 takes all of them. Biases, depthwise kernels and the
+    first layers hold next to no bytes, but most of what is lost: with them in float16
+    0.13 % of the trained SegNetLite's labels change, without 0.02 %.
+    """
+    graph, code = file.subgraphs[0], _dequantize_code(file)
+    operators, emptied = [], set()
+    for index, tensor in enumerate(list(graph.tensors)):
+        data = file.buffers[tensor.buffer].data
+        if tensor.type != schema.TensorType.FLOAT32 or data is None:
+            continue
+        values = np.frombuffer(bytes(data), np.float32)
+        if values.size < LARGE:
+            continue
+        half = schema.TensorT()
+        half.name, half.shape = tensor.name + b"_half", tensor.shape
+        half.type, half.buffer = schema.TensorType.FLOAT16, len(file.buffers)
+        half.quantization = schema.QuantizationParametersT()
+        buffer = schema.BufferT()
+        buffer.data = values.astype(np.float16).view(np.uint8)
+        file.buffers.append(buffer)
+        emptied.add(tensor.buffer)
+        tensor.buffer = 0  # the one without data
+        graph.tensors.append(half)
+        operator = schema.OperatorT()
+        operator.opcodeIndex = code
+        operator.inputs, operator.outputs = [len(graph.tensors) - 1], [index]
+        operator.builtinOptionsType = schema.BuiltinOptions.DequantizeOptions
+        operator.builtinOptions = schema.DequantizeOptionsT()
+        operators.append(operator)
+    graph.operators = operators + graph.operators
+    for index in emptied - {tensor.buffer for tensor in graph.tensors}:
+        file.buffers[index].data = None
+
+
+def _dequantize_code(file) -> int:
+    """The place of DEQUANTIZE among the operators that the file uses."""
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
+    code.version = 3
+    file.operatorCodes.append(code)
+    return len(file.operatorCodes) - 1
 
 
 def write_archive(

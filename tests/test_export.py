@@ -14,7 +14,7 @@ import tensorflow as tf
 from networks import ON_DEVICE, network
 from numpy.testing import assert_allclose, assert_array_equal
 
-from segnet_tf import parity, winograd
+from segnet_tf import converter, parity, winograd
 from segnet_tf.calibration import calibration_images
 from segnet_tf.datasets import load
 from segnet_tf.datasets.synthetic import INFO
@@ -261,7 +261,27 @@ def test_outputs(output, dtype, depth, tmp_path):
         assert_allclose(got, tf.nn.softmax(logits), atol=1e-3)
 
 
-def test_half_precision_and_8_bit_weights_are_smaller(tmp_path):
+def test_float16_halves_large_kernels_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(converter, "LARGE", 2000)
+    model = network("segnet")
+    path = exported(tmp_path, model, (32, 32), quantize="float16")
+    constants = allocated(path).get_tensor_details()
+    halves = [t for t in constants if t["dtype"] == np.float16]
+    large = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv2D)
+        and np.prod(layer.kernel.shape) >= 2000
+    ]
+    assert len(halves) == len(large) > 0
+    assert all(np.prod(t["shape"]) >= 2000 for t in halves)
+    image = scene(32, 32)
+    expected = model(image[None].astype(np.float32), training=False)[0]
+    assert_allclose(run(path, image), expected, atol=0.01 * np.ptp(expected))
+
+
+def test_half_precision_and_8_bit_weights_are_smaller(tmp_path, monkeypatch):
+    monkeypatch.setattr(converter, "LARGE", 500)
     model = network("segnet")
     sizes = {}
     for quantize in ("none", "float16", "dynamic"):
