@@ -146,7 +146,7 @@ def test_checks_a_sound_folder(leaves, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "train: 8 of 8 images readable, 50x40" in out
     assert "val: 2 of 2 images readable, 50x40" in out
-    assert "not loaded:\n  folder: " in out and "no 'test'" in out
+    assert "not there:\n  folder: " in out and "no 'test'" in out
     assert "cannot be used" not in out and "suspicious" not in out
     with Image.open("folder-samples.png") as sheet:
         assert sheet.width > 1000
@@ -160,6 +160,44 @@ def test_names_faulty_files_and_exits_with_1(leaves, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert f"cannot be used:\n  {mask}: damaged" in out and "9 of" not in out
     assert sheet.is_file()
+
+
+def by_hand(leaves, **numbers_of) -> None:
+    """Moves images and masks of these numbers into folders of these names."""
+    for split, numbers in numbers_of.items():
+        for kind in ("images", "masks"):
+            (leaves / kind / split).mkdir()
+            for number in numbers:
+                path = leaves / kind / f"{number}.png"
+                path.rename(leaves / kind / split / path.name)
+
+
+@pytest.mark.parametrize("name", ["valid", "validation", "Val"])
+def test_a_split_under_another_name_is_no_absent_split(
+    name, leaves, monkeypatch, capsys
+):
+    by_hand(leaves, train=range(8), **{name: (8, 9)})
+    assert run(monkeypatch, "folder", "--data-dir", leaves) == 1
+    out = capsys.readouterr().out
+    wrong = f"{leaves / 'images' / name} is not read: call it val"
+    assert f"cannot be used:\n  folder: {wrong}\n" in out
+    assert "train: 8 of 8 images readable" in out, "what loads is examined"
+    assert "not there:\n  folder: " in out and "no split 'test'" in out
+
+
+def test_a_faulty_split_is_no_absent_split(leaves, monkeypatch, capsys):
+    by_hand(leaves, train=range(6), val=(6, 7), test=(8, 9))
+    (leaves / "masks" / "val" / "7.png").unlink()
+    assert run(monkeypatch, "folder", "--data-dir", leaves) == 1
+    out = capsys.readouterr().out
+    assert f"cannot be used:\n  {leaves / 'images/val/7.png'}: has no mask" in out
+    assert "train: 6 of 6" in out and "test: 2 of 2" in out and "not there" not in out
+
+
+def test_an_absent_split_is_no_fault(leaves, monkeypatch, capsys):
+    by_hand(leaves, train=range(10))
+    assert run(monkeypatch, "folder", "--data-dir", leaves) == 0
+    assert capsys.readouterr().out.count("there is train") == 2
 
 
 def test_nothing_to_check(leaves, monkeypatch):

@@ -8,6 +8,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from segnet_tf.datasets import folder
+from segnet_tf.datasets.split import MissingSplit
 from segnet_tf.errors import UserError
 
 CLASSES = "background 0 0 0\nleaf 0 200 0\nvein, 250 250 0\nvoid 255 255 255\n"
@@ -337,6 +338,30 @@ def test_too_little_to_split(tmp_path):
     assert "1 images give no 'val'" in refusal(tmp_path, "val")
     build(tmp_path, ["a", "b", "c"])
     assert "no 'test'" in refusal(tmp_path, "test")
+
+
+def test_a_split_that_is_not_there_is_told_from_a_mistake(tmp_path):
+    build(tmp_path, ["a"], "images/train", "masks/train")
+    with pytest.raises(MissingSplit, match="no split 'val'; there is train"):
+        folder.load("val", tmp_path)
+    with pytest.raises(MissingSplit, match="no 'test'"):
+        folder.load("test", build(tmp_path / "unsplit"))
+
+
+@pytest.mark.parametrize("place", ["images/valid", "valid/images", "images/Val"])
+def test_a_split_under_a_name_that_is_not_read(place, tmp_path):
+    build(tmp_path, ["a"], "images/train", "masks/train")
+    build(tmp_path, ["b"], place, "masks/valid")
+    where = tmp_path / place.removesuffix("/images")
+    with pytest.raises(UserError, match=f"{where} is not read: call it val") as caught:
+        folder.load("val", tmp_path)
+    assert not isinstance(caught.value, MissingSplit), "training would go on without"
+    assert folder.load("train", tmp_path).names == ("a.png",)
+
+
+def test_folders_of_images_that_are_no_splits(tmp_path):
+    build(tmp_path, ["a"], "images/monday", "masks/monday")
+    assert "of folders in it only train, val, test are read" in refusal(tmp_path)
 
 
 def test_no_folder_given_or_there(tmp_path):

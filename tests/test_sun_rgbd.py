@@ -6,6 +6,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from segnet_tf.datasets import sun_rgbd
+from segnet_tf.datasets.split import MissingSplit
 from segnet_tf.errors import UserError
 
 
@@ -107,3 +108,10 @@ def test_no_split_or_folder(root):
         for path in sorted((root / "SUNRGBD-train_images").iterdir())[5:]:
             path.unlink()
         sun_rgbd.load("val", root)
+
+
+def test_without_the_test_images_the_rest_can_be_used(root):
+    (root / "SUNRGBD-test_images").rename(root / "elsewhere")
+    assert len(sun_rgbd.load("trainval", root))
+    with pytest.raises(MissingSplit, match="SUNRGBD-test_images: no such folder"):
+        sun_rgbd.load("test", root)

@@ -15,6 +15,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from segnet_tf.datasets import tfds_sets
+from segnet_tf.datasets.split import MissingSplit
 from segnet_tf.datasets.tfds_sets import LOADERS, SOURCES, TFRecords
 from segnet_tf.errors import UserError
 
@@ -211,6 +212,14 @@ def test_no_such_split():
     for name, load in LOADERS.items():
         with pytest.raises(UserError, match=f"{name}: no split 'dev'; there is train"):
             load("dev", None)
+
+
+def test_a_test_split_that_is_not_public_is_absent_a_slip_is_not():
+    with pytest.raises(MissingSplit, match="cityscapes: no split 'test'"):
+        LOADERS["cityscapes"]("test")
+    with pytest.raises(UserError) as caught:
+        LOADERS["cityscapes"]("validation")
+    assert not isinstance(caught.value, MissingSplit)
 
 
 def test_no_connection(tmp_path):

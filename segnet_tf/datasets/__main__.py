@@ -3,7 +3,7 @@
 python -m segnet_tf.datasets camvid --data-dir CamVid
 python -m segnet_tf.datasets folder --data-dir leaves --sheet leaves.png
 
-Exits with 1 where a file cannot be used.
+Exits with 1 where a file, or a whole split, cannot be used.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import sys
 
 from segnet_tf import cli, datasets
 from segnet_tf.datasets.check import examine, report, sample_sheet, suspicions
+from segnet_tf.datasets.split import MissingSplit, Split
 from segnet_tf.errors import UserError
 from segnet_tf.files import replacing
 
@@ -27,10 +28,10 @@ def main() -> None:
     parser.add_argument("--data-dir", help="folder of the data set")
     parser.add_argument("--sheet", help="picture to write [<NAME>-samples.png]")
     arguments = parser.parse_args()
-    splits = load_splits(arguments.name, arguments.data_dir)
+    splits, unusable = load_splits(arguments.name, arguments.data_dir)
     found = [examine(split) for split in splits]
-    unreadable = [line for findings in found for line in findings.unreadable]
-    show("cannot be used", unreadable)
+    unusable += [line for findings in found for line in findings.unreadable]
+    show("cannot be used", unusable)
     readable = [findings for findings in found if len(findings.indices)]
     if readable:
         print(*report(readable), sep="\n")
@@ -40,22 +41,27 @@ def main() -> None:
             sample_sheet(readable[0]).save(temporary)
         name = readable[0].split.name
         print(f"\n{sheet}: samples of {name}, void left untinted; look at them")
-    if unreadable:
+    if unusable:
         sys.exit(1)
 
 
-def load_splits(name: str, data_dir: str | None) -> list[datasets.Split]:
-    """The splits that can be loaded; why the others cannot is printed."""
-    splits, errors = [], []
+def load_splits(name: str, data_dir: str | None) -> tuple[list[Split], list[str]]:
+    """The splits that load, and why others that are there do not.
+
+    Splits that are not there are printed. Raises UserError where none loads.
+    """
+    splits, unusable, missing = [], [], []
     for split in SPLITS:
         try:
             splits.append(datasets.load(name, split, data_dir))
+        except MissingSplit as error:
+            missing.append(str(error))
         except UserError as error:
-            errors.append(str(error))
+            unusable.append(str(error))
     if not splits:
-        raise UserError(errors[0])
-    show("not loaded", errors)
-    return splits
+        raise UserError((unusable or missing)[0])
+    show("not there", missing)
+    return splits, unusable
 
 
 def show(heading: str, lines: list[str]) -> None:

@@ -21,7 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
-from segnet_tf.datasets.split import IGNORE_LABEL, DatasetInfo, Split, listed_lines
+from segnet_tf.datasets.split import (
+    IGNORE_LABEL,
+    DatasetInfo,
+    MissingSplit,
+    Split,
+    listed_lines,
+)
 from segnet_tf.errors import UserError
 from segnet_tf.images import IMAGE_SUFFIXES, read_pair
 
@@ -29,6 +35,11 @@ __all__ = ["SPLITS", "default_colours", "load", "read_classes"]
 
 SPLITS = ("train", "val", "test")
 
+_OTHER_NAMES = {
+    "train": ("training",),
+    "val": ("valid", "validate", "validation", "dev", "eval"),
+    "test": ("testing",),
+}
 _VAL_SHARE = 0.2
 _SEED = "segnet_tf"
 _SAMPLES = 12  # pairs read before training starts, spread over the split
@@ -50,6 +61,7 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
         data_dir: holds classes.txt, images/ and masks/.
 
     Raises:
+        MissingSplit: where the folder is not split so.
         UserError: names the file: a missing mask, one of another size, in JPEG, with
             an id or a colour that is no class, or in 0 and 255; a stem used twice; an
             empty folder; an unreadable file.
@@ -177,8 +189,9 @@ def _pairs(root: Path, split: str) -> list[Pair]:
     if split in places:
         return _pairs_in(*places[split])
     if split in SPLITS:
+        _refuse_other_name(root, split)
         if "" not in places:
-            raise UserError(
+            raise MissingSplit(
                 f"folder: {root} has no split {split!r}; there is {', '.join(places)}"
             )
         return _seeded_share(_pairs_in(*places[""]), split, root)
@@ -203,13 +216,29 @@ def _places(root: Path) -> dict[str, tuple[Path, Path]]:
         places = {"": (images, masks)}
     if not places:
         raise UserError(f"folder: {root} holds no folder images/")
-    for _, folder in places.values():
-        if not folder.is_dir():
-            raise UserError(f"folder: {folder}: no such folder, expected masks in it")
     return places
 
 
+def _refuse_other_name(root: Path, split: str) -> None:
+    """A split under a name that is not read must not pass for one that is absent."""
+    folders = [
+        *_subfolders(root / "images"),
+        *(p.parent for p in root.glob("*/images")),
+    ]
+    for folder in sorted(folders):
+        if folder.name.lower() in (split, *_OTHER_NAMES[split]):
+            raise UserError(f"folder: {folder} is not read: call it {split}")
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir())
+
+
 def _pairs_in(images: Path, masks: Path) -> list[Pair]:
+    if not masks.is_dir():
+        raise UserError(f"folder: {masks}: no such folder, expected masks in it")
     image_of, mask_of = _by_stem(images), _by_stem(masks)
     for stem, mask in mask_of.items():
         if stem in image_of and mask.suffix.lower() in (".jpg", ".jpeg"):
@@ -241,8 +270,14 @@ def _by_stem(folder: Path) -> dict[str, Path]:
             )
         found[stem] = path
     if not found:
+        unread = ", ".join(path.name for path in _subfolders(folder))
         raise UserError(
             f"{folder}: no images in it ({', '.join(sorted(IMAGE_SUFFIXES))})"
+            + (
+                f"; of folders in it only {', '.join(SPLITS)} are read"
+                if unread
+                else ""
+            )
         )
     return found
 
@@ -250,7 +285,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 def _seeded_share(pairs: list[Pair], split: str, root: Path) -> list[Pair]:
     """The fifth whose names hash lowest is val, the same on every machine."""
     if split == "test" or len(pairs) < 2:
-        raise UserError(
+        raise MissingSplit(
             f"folder: {root} is not split by hand, so that {len(pairs)} images give "
             f"no {split!r}: make images/{split} and masks/{split}, and the same for "
             "the other splits"

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from segnet_tf.datasets.folder import default_colours
-from segnet_tf.datasets.split import DatasetInfo, Split
+from segnet_tf.datasets.split import DatasetInfo, MissingSplit, Split
 from segnet_tf.errors import UserError
 from segnet_tf.images import read_pair
 
@@ -56,7 +56,8 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
         data_dir: the folder that holds the three folders above.
 
     Raises:
-        UserError: where a folder, a label or a split is missing, and for faulty files.
+        MissingSplit: where the folder of its images is not there.
+        UserError: where labels are missing, for an unknown split, and faulty files.
     """
     if split not in SPLITS:
         raise UserError(f"sun_rgbd: no split {split!r}; there is {', '.join(SPLITS)}")
@@ -87,9 +88,9 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
 
 def _pairs(root: Path, official: str) -> list[tuple[Path, Path]]:
     images, labels = root / _FOLDERS[official], root / _LABELS
-    for folder in (images, labels):
+    for folder, fault in ((labels, UserError), (images, MissingSplit)):
         if not folder.is_dir():
-            raise UserError(f"sun_rgbd: {folder}: no such folder")
+            raise fault(f"sun_rgbd: {folder}: no such folder")
     offset = _TEST_IMAGES if official == "train" else 0
     pairs = []
     for image in sorted(images.glob("img-*.jpg")):

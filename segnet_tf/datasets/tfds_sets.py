@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from segnet_tf.datasets.folder import default_colours
-from segnet_tf.datasets.split import IGNORE_LABEL, DatasetInfo, Split
+from segnet_tf.datasets.split import IGNORE_LABEL, DatasetInfo, MissingSplit, Split
 from segnet_tf.errors import UserError
 
 __all__ = ["LOADERS", "SOURCES"]
@@ -152,9 +152,9 @@ def _load(
     """
     name = source.info.name
     if split not in source.splits:
-        raise UserError(
-            f"{name}: no split {split!r}; there is {', '.join(source.splits)}"
-        )
+        # Another name is a slip, and must not pass for a data set without that split.
+        fault = MissingSplit if split == "test" else UserError
+        raise fault(f"{name}: no split {split!r}; there is {', '.join(source.splits)}")
     import tensorflow_datasets as tfds
 
     builder = tfds.builder(source.builder, data_dir=data_dir)
