@@ -10,6 +10,8 @@ tiles that overlap so far that the labels are those of the whole image.
 """
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
 import segnet_tf
@@ -38,7 +40,7 @@ def main() -> None:
         action="store_true",
         help="write <stem>_uncertainty.png and .npy too, of 20 samples by default",
     )
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(with_dashed_files(sys.argv[1:]))
     samples = 20 if arguments.samples is None else arguments.samples
     sampled = arguments.uncertainty or arguments.samples is not None
     predict_files(
@@ -49,6 +51,16 @@ def main() -> None:
         samples if sampled else None,
         arguments.uncertainty,
     )
+
+
+def with_dashed_files(arguments: list[str]) -> list[str]:
+    """Names of files that begin with a dash, as *.png gives them, are no options."""
+    return [
+        os.path.join(os.curdir, argument)
+        if argument.startswith("-") and os.path.isfile(argument)
+        else argument
+        for argument in arguments
+    ]
 
 
 def predict_files(
@@ -69,6 +81,9 @@ def predict_files(
     for name in images:
         read_image(name)
     path = find_model(model, FORMS if samples is None else ("model.keras",))
+    if model is None:
+        here = Path.cwd()
+        print("model:", path.relative_to(here) if path.is_relative_to(here) else path)
     predictor = Predictor(path, threads)
     if samples is not None:
         from segnet_tf.saving import load_model

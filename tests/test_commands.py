@@ -122,6 +122,24 @@ def test_predict_takes_the_newest_run(run_folder, run_command, tmp_path):
     assert (out / "x_overlay.png").is_file()
 
 
+def test_predict_names_the_model_it_chose(run_command, tmp_path):
+    from conftest import ROOT
+
+    Image.fromarray(draw_scene(9, 0, 32, 32)[0]).save(tmp_path / "-dash.png")
+    image = tmp_path / "-dash.png"
+    chosen = "saved_models/segnet_lite_camvid/model.tflite"
+    result = run_command("predict.py", image, "--output", tmp_path / "out", cwd=ROOT)
+    first, second = result.stdout.splitlines()
+    assert first == f"model: {chosen}"
+    assert second.startswith(f"{tmp_path / 'out' / '-dash_overlay.png'}: ")
+    # A name with a dash in front, as *.png gives it; elsewhere the path is whole.
+    result = run_command("predict.py", "-dash.png", cwd=tmp_path)
+    assert result.stdout.splitlines()[0] == f"model: {ROOT / chosen}"
+    assert (tmp_path / "predictions" / "-dash_labels.png").is_file()
+    named = ("predict.py", "-dash.png", "--model", ROOT / chosen)
+    assert "model:" not in run_command(*named, cwd=tmp_path).stdout
+
+
 MISTAKES = {
     "no such data set folder": ("train.py", "--dataset=camvid", "--data-dir=nowhere"),
     "crop": ("train.py", "--crop=8x8"),
