@@ -58,7 +58,9 @@ class TrainConfig:
     encoder_rate_factor: float = _option(1.0, "of the rate, for the encoder")
     weight_decay: float = _option(1e-4, "decoupled, on kernels only")
     accumulate: int = _option(1, "steps whose gradients make one update")
-    ema: float = _option(0.0, "momentum of averaged weights, which then count; 0: off")
+    ema: float = _option(
+        0.0, "momentum an update of averaged weights, which then count; 0: off"
+    )
     loss: str = _option(
         "cross-entropy", "ohem: hard pixels only; dice: plus soft Dice", LOSSES
     )

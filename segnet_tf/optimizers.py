@@ -36,7 +36,8 @@ def _optimizer(config, steps: int, rate: float) -> keras.optimizers.Optimizer:
         "learning_rate": _schedule(config, steps, rate),
         "weight_decay": config.weight_decay or None,
         "use_ema": config.ema > 0,
-        "ema_momentum": config.ema or 0.99,
+        # Keras averages at every step, also at those that only gather gradients.
+        "ema_momentum": config.ema ** (1 / config.accumulate) if config.ema else 0.99,
         "gradient_accumulation_steps": (
             config.accumulate if config.accumulate > 1 else None
         ),

@@ -32,7 +32,7 @@ def watched(
     """The training batches, their waiting measured, and the callbacks of this module.
 
     The callbacks belong before those that write the model: one of them stops the run
-    before a bad epoch is kept.
+    before a bad epoch is kept; and before one that swaps weights for a validation.
     """
 
     def names(step: int) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ def watched(
     reading = ReadingWatch()
     folder = run.folder / "tensorboard"
     callbacks = [
-        LossGuard(run, names),
+        LossGuard(run, names, config.accumulate),
         reading,
         keras.callbacks.TensorBoard(folder, write_graph=False),
     ]
@@ -64,15 +64,19 @@ class LossGuard(keras.callbacks.Callback):
     Args:
         run: the run whose finished epochs stay as they are.
         names: step, counted from the run's first, -> names of its batch's files.
+        accumulate: how many steps make one update.
 
     Raises:
         UserError: out of `fit`.
     """
 
-    def __init__(self, run: Run, names: Callable[[int], tuple[str, ...]]):
+    def __init__(
+        self, run: Run, names: Callable[[int], tuple[str, ...]], accumulate: int = 1
+    ):
         super().__init__()
         self.run = run
         self.names = names
+        self.accumulate = accumulate
         self.epoch = self.batch = 0
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -91,7 +95,13 @@ class LossGuard(keras.callbacks.Callback):
             self._stop("the weights are nan or inf")
 
     def _stop(self, what: str) -> None:
-        files = ", ".join(dict.fromkeys(self._files()))
+        step = self.epoch * self.params["steps"] + self.batch
+        files = self._files(step, step + 1)
+        # A bad loss may come from the update before it as well as from its own batch.
+        updated = step - step % self.accumulate
+        if updated:
+            earlier = self._files(updated - self.accumulate, updated)
+            files += f" (after an update from {earlier})"
         kept = (
             f"{self.run.folder} stays as epoch {self.run.epoch} left it"
             if self.run.epoch
@@ -104,8 +114,9 @@ class LossGuard(keras.callbacks.Callback):
             f"{kept}"
         )
 
-    def _files(self) -> tuple[str, ...]:
-        return self.names(self.epoch * self.params["steps"] + self.batch)
+    def _files(self, first: int, last: int) -> str:
+        names = [name for step in range(first, last) for name in self.names(step)]
+        return ", ".join(dict.fromkeys(names))
 
 
 def _floats(model: keras.Model) -> list[tf.Tensor]:
@@ -255,18 +266,20 @@ class Panels(keras.callbacks.Callback):
         self.split = split
         self.writer = tf.summary.create_file_writer(str(folder))
         self.predict = None
+        self.epoch = 0
 
     def on_train_begin(self, logs=None):
         self.predict = label_function(self.model)
 
-    def on_epoch_end(self, epoch, logs=None):
-        if "val_loss" not in logs:
-            return
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_test_end(self, logs=None):
         for index in self.indices:
             image, truth = self.split.read(index)
             panel = self._panel(index, image, truth, self.predict(image[None])[0])
             with self.writer.as_default():
-                tf.summary.image(self.split.names[index], panel[None], step=epoch)
+                tf.summary.image(self.split.names[index], panel[None], step=self.epoch)
         self.writer.flush()
 
     def _panel(self, index: int, image, truth, prediction) -> np.ndarray:

@@ -81,6 +81,23 @@ def test_accumulated_gradients_make_one_update_of_their_mean():
     np.testing.assert_allclose(values, [1.0, 1.0, 1 - 0.1 * 3, 1 - 0.1 * 3], rtol=1e-6)
 
 
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_averages_forget_by_the_update_however_many_steps_make_one(accumulate):
+    """A weight that is moved by hand once: the average follows, an update at a time."""
+    config = replace(PLAIN, ema=0.8, accumulate=accumulate)
+    optimizer, variable = build_optimizer(config, 100), keras.Variable(1.0)
+
+    def average_after_an_update():
+        for _ in range(accumulate):
+            optimizer.apply([tf.constant(0.0)], [variable])
+        return float(optimizer._model_variables_moving_average[0].numpy())
+
+    assert average_after_an_update() == 1.0
+    variable.assign(2.0)
+    averages = [average_after_an_update() for _ in range(3)]
+    np.testing.assert_allclose(averages, [2 - 0.8**n for n in (1, 2, 3)], rtol=1e-5)
+
+
 def test_schedule_counts_batches_when_gradients_accumulate():
     config = replace(PLAIN, accumulate=3, schedule="poly")
     optimizer = build_optimizer(config, 30)

@@ -85,7 +85,7 @@ def test_an_exploding_rate_stops_the_run_and_keeps_the_epoch_before(run):
     names = {}
 
     def named(step):
-        names["step"] = step
+        names.setdefault("step", step)
         return watching.batch_names(split, 2, 3, step)
 
     rates = keras.callbacks.LearningRateScheduler(
@@ -107,10 +107,14 @@ def test_an_exploding_rate_stops_the_run_and_keeps_the_epoch_before(run):
     assert kept and contents(run) == kept, "the finished epoch's files are untouched"
     # What was in the batch, by its own pixels.
     stream = training_batches(split, STILL, 2, seed=3)
-    batch = [images for images, _ in stream.take(step + 1)][-1].numpy()
+    *_, before, batch = [images.numpy() for images, _ in stream.take(step + 1)]
     message = str(caught.value)
-    files = ", ".join(f"frame {int(image[0, 0, 2])}.png" for image in batch)
-    assert f"step {step - steps + 1}, whose batch was {files}:" in message
+    broken, earlier = (
+        ", ".join(f"frame {int(image[0, 0, 2])}.png" for image in images)
+        for images in (batch, before)
+    )
+    where = f"step {step - steps + 1}, whose batch was {broken} (after an update from"
+    assert f"{where} {earlier}):" in message
     assert "at epoch 2" in message and "stays as epoch 1 left it" in message
     assert "\n" not in message and "--learning-rate" in message
 
@@ -135,6 +139,19 @@ def test_weights_that_break_in_an_epochs_last_step_are_not_kept(run):
     kernel.assign(kernel + np.nan)
     with pytest.raises(UserError, match="weights are nan.*frame 3.png.*no epoch was"):
         guard.on_epoch_end(0, {})
+
+
+@pytest.mark.parametrize(
+    "accumulate, step, update", [(1, 0, ""), (1, 5, "4"), (3, 2, ""), (3, 7, "3, 4, 5")]
+)
+def test_the_update_before_a_bad_loss_is_named(run, accumulate, step, update):
+    guard = LossGuard(run, lambda step: (str(step),), accumulate)
+    guard.set_params({"steps": 4})
+    guard.on_epoch_begin(step // 4)
+    after = f" (after an update from {update})" if update else ""
+    with pytest.raises(UserError) as caught:
+        guard.on_train_batch_end(step % 4, {"loss": np.nan})
+    assert f"whose batch was {step}{after}:" in str(caught.value)
 
 
 def test_one_class_for_everything_and_classes_never_found(capsys):
@@ -271,6 +288,32 @@ def test_tensorboard_gets_scalars_and_panels_at_validated_epochs(run):
     picture = tf.io.decode_png(png).numpy()
     assert picture.shape == (int(height), int(width), 3)
     assert len({value.tensor.string_val[2] for _, value in panels[:4]}) > 1
+
+
+def test_panels_show_the_averaged_weights(tmp_path, monkeypatch):
+    """Those that the validation scored, by a bias that only they have."""
+    split = numbered_split(3)
+    model = pixel_model(1e-6)
+    model.compile(
+        keras.optimizers.SGD(1e-6, use_ema=True, ema_momentum=0.5),
+        loss=PixelCrossEntropy(),
+        metrics=[MeanIoU(3)],
+    )
+    seen = []
+    monkeypatch.setattr(
+        Panels, "_panel", lambda self, *row: seen.append(row[3]) or row[1]
+    )
+
+    class Average(keras.callbacks.Callback):
+        def on_test_begin(self, logs=None):
+            bias = self.model.optimizer._model_variables_moving_average[1]
+            bias.assign([0.0, 0.0, 9.0])
+
+    panels = Panels(tmp_path, split)
+    averaging = keras.callbacks.SwapEMAWeights()
+    callbacks = [Average(), panels, averaging]
+    fit(model, split, callbacks, 1, 1, validation=evaluation_batches(split))
+    assert len(seen) == 3 and all((labels == 2).all() for labels in seen)
 
 
 def test_panels_of_a_split_smaller_than_their_count(tmp_path):
