@@ -69,6 +69,8 @@ def train(config: TrainConfig, output: str | None = None, resume: bool = False) 
     keras.utils.set_random_seed(config.seed)
     train_split = datasets.load(config.dataset, config.train_split, config.data_dir)
     val_split = _validation_split(config)
+    if val_split:
+        _warn_of_overlap(train_split, val_split)
     run = (Run.resumed if resume else Run.new)(asdict(config), output)
     steps = max(1, round(len(train_split) / config.batch_size))
     _say_plan(config, run, train_split, val_split, steps)
@@ -85,6 +87,23 @@ def _validation_split(config: TrainConfig) -> Split | None:
     except MissingSplit as error:
         print(f"{error}: no validation, the last weights are kept")
         return None
+
+
+def _warn_of_overlap(train_split: Split, val_split: Split) -> None:
+    shared = set(train_split.sources) & set(val_split.sources)
+    if shared:
+        print(
+            f"warning: {len(shared)} of the {len(val_split)} images of "
+            f"{val_split.name!r} are in {train_split.name!r} too, which flatters "
+            "the score: choose --train-split and --val-split without common images"
+        )
+
+
+def _read_once(split: Split) -> None:
+    """Finds a broken file before an epoch is spent whose validation it would end."""
+    with reading_errors():
+        for _ in evaluation_batches(split):
+            pass
 
 
 def _finish(config, run, train_split, val_split) -> None:
@@ -105,6 +124,8 @@ def _finish(config, run, train_split, val_split) -> None:
 
 
 def _fit(config, run, train_split, val_split, steps) -> None:
+    if val_split:
+        _read_once(val_split)
     model = run.checkpointed_model()
     if model is None:
         model = build(config, train_split.info.num_classes)
@@ -138,8 +159,9 @@ def _fit(config, run, train_split, val_split, steps) -> None:
             validation_freq=_validated_epochs(config),
             shuffle=False,  # the stream has an order of its own
             callbacks=[
-                *averaging,
+                # Before `averaging`, to see a validation's end with its weights.
                 *watchers,
+                *averaging,
                 Estimate(config, run.epoch, steps, val_split),
                 Keeper(run, keep, train_split.info, *averaging),
             ],

@@ -1,12 +1,15 @@
 """What the options of a run do, from the weights they start with to those they keep."""
 
+from dataclasses import replace
+
 import h5py
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
-from segnet_tf import load_model
+from segnet_tf import datasets, load_model
 from segnet_tf.config import TrainConfig
 from segnet_tf.datasets.synthetic import INFO
 from segnet_tf.errors import UserError
@@ -17,7 +20,8 @@ from segnet_tf.models.pretrained import (
     load_vgg16_kernels,
 )
 from segnet_tf.saving import save_model
-from segnet_tf.training import build, train
+from segnet_tf.training import _warn_of_overlap, build, train
+from segnet_tf.watching import Panels
 
 QUICK = {
     "train_split": "train:4",
@@ -158,8 +162,14 @@ def test_build_says_what_init_from_did_not_bring(tmp_path, capsys):
 # Whole runs
 
 
-def test_a_run_keeps_the_averaged_weights(tmp_path):
+def test_a_run_shows_and_keeps_the_averaged_weights(tmp_path, monkeypatch):
     """With momentum near 1 the average stays at the first update's weights."""
+    shown = []
+    monkeypatch.setattr(
+        Panels,
+        "on_test_end",
+        lambda self, logs: shown.append(self.model.get_layer("conv1").kernel.numpy()),
+    )
     keras.utils.set_random_seed(0)
     start = build(TrainConfig(**QUICK), 11).get_layer("conv1").kernel.numpy()
     folder = train(TrainConfig(**QUICK, ema=0.9999), str(tmp_path / "run"))
@@ -168,7 +178,9 @@ def test_a_run_keeps_the_averaged_weights(tmp_path):
     raw = keras.models.load_model(checkpoint).get_layer("conv1").kernel.numpy()
     rate = TrainConfig().learning_rate  # no update of AdamW's is larger
     assert np.abs(raw - start).max() > 1.5 * rate
-    assert np.abs(kept - start).max() < 1.01 * rate
+    for averaged in (kept, *shown):
+        assert np.abs(averaged - start).max() < 1.01 * rate
+    assert len(shown) == 2
 
 
 def test_a_run_resumes_with_averages_and_two_rates(tmp_path):
@@ -198,6 +210,57 @@ def test_a_run_resumes_with_averages_and_two_rates(tmp_path):
         strict=True,
     ):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_a_validation_image_that_cannot_be_read_costs_no_epoch(tmp_path, monkeypatch):
+    load = datasets.load
+
+    def with_a_broken_image(name, split, data_dir):
+        loaded = load(name, split, data_dir)
+
+        def read(index):
+            if index == 1:
+                raise UserError("frame 1.png: damaged")
+            return loaded.read(index)
+
+        return replace(loaded, read=read) if split.startswith("val") else loaded
+
+    monkeypatch.setattr(datasets, "load", with_a_broken_image)
+    monkeypatch.setattr(
+        keras.Model, "fit", lambda *_, **__: pytest.fail("training has begun")
+    )
+    config = TrainConfig(**{**QUICK, "val_split": "val:2"})
+    with pytest.raises(UserError, match=r"^frame 1.png: damaged$"):
+        train(config, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_validates_on_training_images_says_so(tmp_path, capsys):
+    config = TrainConfig(**{**QUICK, "val_split": "train:1", "init_from": "nowhere"})
+    with pytest.raises(UserError, match="nowhere: no model there"):
+        train(config, str(tmp_path / "run"))
+    assert "1 of the 1 images of 'train' are in" in capsys.readouterr().out
+
+
+def test_images_in_both_splits_are_counted(tmp_path, capsys):
+    """By what they are: equal names in two folders are two images."""
+    for kind, mode in (("images", "RGB"), ("masks", "L")):
+        for place in ("train/1", "train/2", "train/3", "val/1", "val/4"):
+            path = tmp_path / kind / f"{place}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new(mode, (32, 32)).save(path)
+    (tmp_path / "classes.txt").write_text("leaf\n")
+    (tmp_path / "list.txt").write_text("2.png\n4\n3\n")
+    train_split, val_split, listed = (
+        datasets.load("folder", split, tmp_path)
+        for split in ("train", "val", str(tmp_path / "list.txt"))
+    )
+    _warn_of_overlap(train_split, val_split)
+    assert capsys.readouterr().out == ""
+    _warn_of_overlap(train_split, listed)
+    said = capsys.readouterr().out
+    assert said.startswith("warning: 2 of the 3 images of 'list' are in 'train' too")
+    assert said.count("\n") == 1
 
 
 def test_mixed_precision_keeps_float32(tmp_path):

@@ -81,7 +81,8 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
         return _read_pair(*pairs[index], info, table)
 
     names = tuple(image.name for image, _ in pairs)
-    loaded = Split(info, Path(split).stem, names, read)
+    sources = tuple(image for image, _ in pairs)
+    loaded = Split(info, Path(split).stem, names, read, sources)
     _refuse_what_all_share(loaded, pairs)
     return loaded
 

@@ -1,6 +1,6 @@
 """What the rest of the program knows of a data set: its facts, and how to read it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,12 +71,15 @@ class Split:
         name: such as "train".
         names: one name an example, for messages and file names.
         read: index -> (image uint8 (H, W, 3) RGB, labels uint8 (H, W), void = 255).
+        sources: what each example comes from, equal where two splits of a data set
+            share it, as names need not be; empty where that is not known.
     """
 
     info: DatasetInfo
     name: str
     names: tuple[str, ...]
     read: Callable[[int], tuple[np.ndarray, np.ndarray]]
+    sources: tuple[Hashable, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)

@@ -83,7 +83,8 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
         # Void is 0, one below the first class: it wraps around to 255.
         return image, mask - np.uint8(1)
 
-    return Split(INFO, split, tuple(image.name for image, _ in pairs), read)
+    sources = tuple(image for image, _ in pairs)
+    return Split(INFO, split, tuple(path.name for path in sources), read, sources)
 
 
 def _pairs(root: Path, official: str) -> list[tuple[Path, Path]]:

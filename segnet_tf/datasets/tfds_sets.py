@@ -179,7 +179,7 @@ def _load(
             )
         return example[source.image].numpy(), labels.astype(np.uint8)
 
-    return Split(source.info, split, names, read)
+    return Split(source.info, split, names, read, sources=names)
 
 
 LOADERS: dict[str, Callable[..., Split]] = {

@@ -93,7 +93,8 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
         return image, labels.astype(np.uint8)
 
     names = tuple(image.name for image, _ in pairs)
-    return Split(INFO, Path(split).stem, names, read)
+    sources = tuple(image for image, _ in pairs)
+    return Split(INFO, Path(split).stem, names, read, sources)
 
 
 def _folder(data_dir: str | os.PathLike | None) -> Path:

@@ -44,7 +44,7 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
     if not 1 <= count <= available:
         raise UserError(f"synthetic: {split}: there are 1 to {available} scenes")
     names = tuple(f"{name}_{index:03d}.png" for index in range(count))
-    return Split(INFO, name, names, lambda index: _drawn(seed, int(index)))
+    return Split(INFO, name, names, lambda n: _drawn(seed, int(n)), sources=names)
 
 
 # Drawing a scene costs more than reading a file; all of them fit into 90 MB.
