@@ -4,6 +4,7 @@ Whatever is wrong with a file, the outcome is a `UserError` of one line that nam
 """
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,10 @@ IMAGE_SUFFIXES = frozenset(
     ".png .jpg .jpeg .bmp .gif .tif .tiff .webp .avif .jp2 .ppm .pgm .pbm".split()
 )
 """Lower-case suffixes of the files that can be expected to be images."""
+
+# Pillow warns from half of its limit on. For good, since filters set for a while get
+# mixed up where several threads read.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -62,16 +67,19 @@ def read_mask(
 
     Greyscale holds the ids as its values and a palette as its indices, whatever its
     colours. Colour masks are looked up in `colours`, alpha left aside; without
-    `colours` they are read where all three channels are equal.
+    `colours` they are read where all three channels are equal. Where all of `colours`
+    are greys, greyscale is looked up, too, and 255 stays 255 unless it is one of them.
 
     Args:
         colours: RGB triple -> class id, 0 to 255.
 
     Raises:
-        UserError: where the file is missing, damaged or a JPEG, holds an id above 255
-            or a colour that is not in `colours`, or where a palette draws an index in
-            the colour of another class (optimisers of images reorder palettes).
+        UserError: where the file is missing, damaged or a JPEG, holds a fraction, an id
+            above 255 or a colour that is not in `colours`, or where a palette draws an
+            index in the colour of another class (optimisers of images reorder
+            palettes).
     """
+    colours = colours or {}
     with _opened(path) as image:
         if image.format in ("JPEG", "MPO"):
             raise UserError("JPEG changes the ids it stores, save masks as PNG")
@@ -79,10 +87,12 @@ def read_mask(
         mask = _upright(image)
         if mask.mode == "P":
             ids = np.asarray(mask)
-            _check_palette(mask, ids, colours or {})
+            _check_palette(mask, ids, colours)
+        elif mask.mode in ("1", "L") and colours and all(map(_is_grey, colours)):
+            ids = _looked_up_greys(mask, colours)
         elif mask.mode in ("1", "L"):
             ids = np.asarray(mask, np.uint8) // np.uint8(stretch)
-        elif mask.mode.startswith("I"):
+        elif mask.mode.startswith(("I", "F")):
             ids = _checked_ids(np.asarray(mask))
         elif colours:
             ids = _looked_up(np.asarray(mask.convert("RGB")), colours)
@@ -103,9 +113,12 @@ def read_pair(
     """
     image, mask = read_image(image_path), read_mask(mask_path, colours)
     if image.shape[:2] != mask.shape:
+        with _opened(image_path) as stored:
+            turned = stored.size == mask.shape[::-1]
         raise UserError(
             f"{mask_path}: {mask.shape[1]}x{mask.shape[0]}, but "
             f"{Path(image_path).name} is {image.shape[1]}x{image.shape[0]}"
+            + (", turned by its EXIF tag: turn the mask as well" if turned else "")
         )
     return image, mask
 
@@ -183,9 +196,12 @@ def _raw_mode(image: Image.Image) -> str | None:
 
 
 def _checked_ids(pixels: np.ndarray) -> np.ndarray:
+    if (pixels != np.rint(pixels)).any():  # NaN is among them
+        raise UserError("fractions in a float mask, expected class ids, 0 to 255")
     if not 0 <= pixels.min() <= pixels.max() <= 255:
         wrong = pixels.min() if pixels.min() < 0 else pixels.max()
-        raise UserError(f"class id {wrong} in a 16-bit mask, expected 0 to 255")
+        kind = "float" if pixels.dtype.kind == "f" else "16-bit"
+        raise UserError(f"class id {wrong} in a {kind} mask, expected 0 to 255")
     return pixels.astype(np.uint8)
 
 
@@ -204,6 +220,22 @@ def _check_palette(mask: Image.Image, ids: np.ndarray, colours: Mapping) -> None
                     f"palette index {index} has the colour of class {meant}: the "
                     "palette was reordered, save the mask as RGB or with class ids"
                 )
+
+
+def _is_grey(colour: tuple[int, int, int]) -> bool:
+    return len(set(colour)) == 1
+
+
+def _looked_up_greys(mask: Image.Image, colours: Mapping) -> np.ndarray:
+    # A mask of one bit has white, and no id 255.
+    table = colours if mask.mode == "1" else {(255, 255, 255): 255, **colours}
+    try:
+        return _looked_up(np.asarray(mask.convert("RGB")), table)
+    except UserError as error:
+        raise UserError(
+            f"{error}: all its colours are greys, so that grey masks are looked up; "
+            "leave colours away where masks hold ids"
+        ) from None
 
 
 def _looked_up(pixels: np.ndarray, colours: Mapping) -> np.ndarray:

@@ -303,12 +303,35 @@ def test_every_mistake_gets_a_line(kind, tmp_path):
         assert word in message
 
 
-def test_black_and_white_masks_are_read_where_classes_give_the_colours(tmp_path):
+@pytest.mark.parametrize("kind", ["L", "1", "RGB"])
+def test_both_ways_out_that_black_and_white_masks_are_told(kind, tmp_path):
     build(tmp_path)
-    black_and_white(tmp_path, "RGB")
+    black_and_white(tmp_path, "L" if kind == "1" else kind)  # 1 bit has no 255
+    assert "save the ids 0 and 1, or write their colours behind" in refusal(tmp_path)
+    black_and_white(tmp_path, kind)
     (tmp_path / "classes.txt").write_text("background 0 0 0\nleaf 255 255 255\n")
-    loaded = folder.load("train", tmp_path)
-    assert set(np.unique(loaded.read(0)[1])) == {0, 1}
+    by_colour = [labels for _, labels in folder.load("train", tmp_path)]
+    for path in (tmp_path / "masks").iterdir():
+        save(path, (np.asarray(Image.open(path).convert("L")) > 0).astype(np.uint8))
+    assert "leave colours away" in refusal(tmp_path)
+    (tmp_path / "classes.txt").write_text("background\nleaf\n")
+    by_id = [labels for _, labels in folder.load("train", tmp_path)]
+    assert_array_equal(by_colour, by_id)
+    assert set(np.unique(by_id)) == {0, 1}
+
+
+def test_a_black_and_white_palette_asks_for_rgb(tmp_path):
+    build(tmp_path)
+    black_and_white(tmp_path, "P")  # whose indices are 0 and 255
+    (tmp_path / "classes.txt").write_text("background 0 0 0\nleaf 255 255 255\n")
+    assert "index 255 has the colour of class 1" in refusal(tmp_path)
+
+
+def test_black_and_white_masks_beside_other_colours(tmp_path):
+    build(tmp_path)
+    black_and_white(tmp_path)
+    (tmp_path / "classes.txt").write_text("background 0 0 0\nleaf 9 99 9\n")
+    assert "or RGB masks in the colours of classes.txt" in refusal(tmp_path)
 
 
 def test_one_class_and_void_is_no_mistake(tmp_path):

@@ -2,16 +2,19 @@
 
 import io
 import struct
+import subprocess
+import sys
 import time
 import zlib
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from numpy.testing import assert_array_equal
 from PIL import Image
 
 from segnet_tf.errors import UserError
-from segnet_tf.images import read_image, read_mask
+from segnet_tf.images import read_image, read_mask, read_pair
 
 RNG = np.random.default_rng(0)
 COLOURS = RNG.integers(0, 256, (5, 7, 3), np.uint8)
@@ -270,6 +273,7 @@ MASKS = {
     "gif": (encoded(Image.fromarray(INDICES), "GIF"), INDICES),
     "bmp": (encoded(Image.fromarray(INDICES), "BMP"), INDICES),
     "tiff": (encoded(Image.fromarray(INDICES), "TIFF"), INDICES),
+    "float": (tiff(GREY.astype(np.float32)), GREY),
 }
 
 
@@ -301,6 +305,35 @@ def test_a_palette_in_the_order_of_the_table_or_unlike_it_is_indices(tmp_path):
         assert_array_equal(read(tmp_path, data, read_mask, colours=TABLE), indices)
 
 
+BINARY = INDICES % 2
+GREYS = {(255, 255, 255): 0, (0, 0, 0): 1, (85, 85, 85): 2}
+GREY_MASKS = {
+    "8 bits": (png(np.array([255, 0, 85, 0], np.uint8)[INDICES], 0), [0, 1, 2, 1]),
+    "2 bits": (png(np.array([3, 0, 1, 0])[INDICES], 0, 2), [0, 1, 2, 1]),
+    "1 bit": (png(BINARY, 0, 1), [1, 0, 1, 0]),
+    "rgb": (png(grey_rgb(BINARY * 255), 2), [1, 0, 1, 0]),
+}
+
+
+@pytest.mark.parametrize("kind", GREY_MASKS)
+def test_greys_are_looked_up_where_all_colours_are_greys(kind, tmp_path):
+    data, ids = GREY_MASKS[kind]
+    expected = np.array(ids, np.uint8)[INDICES]
+    assert_array_equal(read(tmp_path, data, read_mask, colours=GREYS), expected)
+
+
+def test_greys_are_ids_where_other_colours_are_there(tmp_path):
+    mask = np.array([0, 1, 255, 2], np.uint8)[INDICES]
+    assert_array_equal(read(tmp_path, png(mask, 0), read_mask, colours=TABLE), mask)
+
+
+def test_255_is_kept_where_white_is_no_colour(tmp_path):
+    mask = np.array([0, 7, 255, 0], np.uint8)[INDICES]
+    greys = {(0, 0, 0): 0, (7, 7, 7): 1}
+    expected = np.array([0, 1, 255, 0], np.uint8)[INDICES]
+    assert_array_equal(read(tmp_path, png(mask, 0), read_mask, colours=greys), expected)
+
+
 MASK_FAULTS = {
     "reordered palette": (
         png(INDICES % 3, 3, 8, [(b"PLTE", bytes([200, 10, 10, 0, 0, 0, 10, 200, 10]))]),
@@ -312,6 +345,12 @@ MASK_FAULTS = {
     "unknown colour": (png(COLOURS[1:2, :1], 2), TABLE, "is not in the colour table"),
     "ids above 255": (png(WIDE, 0, 16), None, "class id 65535"),
     "cut off": (png(INDICES, 0)[:-30], None, "damaged"),
+    "fractions": (tiff(INDICES + np.float32(0.5)), None, "fractions in a float mask"),
+    "nan": (tiff(np.full((3, 3), np.nan, np.float32)), None, "fractions"),
+    "float above 255": (tiff(np.float32(WIDE)), None, "class id 65535.0 in a float"),
+    "float below 0": (tiff(INDICES - np.float32(1)), None, "class id -1.0 in a float"),
+    "ids where all colours are greys": (png(INDICES, 0), GREYS, "leave colours away"),
+    "greys of one bit, and no white": (png(BINARY, 0, 1), {(9,) * 3: 0}, "(0, 0, 0)"),
 }  # fmt: skip
 
 
@@ -326,6 +365,33 @@ def test_names_the_place_of_an_unknown_colour(tmp_path):
     colours[2, 5] = (1, 2, 3)
     message = refusal(tmp_path, png(colours, 2), read_mask, colours=TABLE)
     assert "colour (1, 2, 3) at x 5, y 2" in message and "4.2%" in message
+
+
+@pytest.mark.parametrize(
+    "orientation, size, said",
+    [(6, (7, 5), True), (6, (7, 4), False), (1, (5, 7), False), (3, (5, 7), False)],
+)
+def test_says_so_where_a_photo_was_turned_and_its_mask_not(
+    orientation, size, said, tmp_path
+):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(COLOURS).save(tmp_path / "photo.jpg", exif=exif)
+    Image.new("L", size).save(tmp_path / "mask.png")
+    with pytest.raises(UserError) as caught:
+        read_pair(tmp_path / "photo.jpg", tmp_path / "mask.png")
+    upright = "5x7" if orientation == 6 else "7x5"
+    assert f"{size[0]}x{size[1]}, but photo.jpg is {upright}" in str(caught.value)
+    assert ("turned by its EXIF tag" in str(caught.value)) == said
+
+
+def test_large_images_are_read_without_a_warning(tmp_path):
+    """Pillow warns from 89 million pixels on; what it refuses has twice as many."""
+    Image.new("1", (10_000, 9_000)).save(tmp_path / "large.png")
+    code = "import sys, segnet_tf.images as i; print(i.read_mask(sys.argv[1]).shape)"
+    command = [sys.executable, "-c", code, str(tmp_path / "large.png")]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (result.stdout, result.stderr) == ("(9000, 10000)\n", "")
 
 
 # --- mutated files -------------------------------------------------------------------
@@ -389,7 +455,7 @@ def seeds() -> list[bytes]:
     return files
 
 
-# Pillow says so for sizes that are large, but not too large; here they are only noise.
+# pytest sets filters of its own over those of segnet_tf.images.
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_thousand_mutated_files(tmp_path, capfd):

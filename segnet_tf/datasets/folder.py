@@ -3,7 +3,8 @@
     classes.txt          a class a line, in the order of the ids: name, or name R G B
     images/leaf 1.jpg    any image that `read_image` reads
     masks/leaf 1.png     the same stem: class ids as grey or palette indices, or RGB in
-                         the colours of classes.txt
+                         the colours of classes.txt; where these are greys alone, such
+                         as 0 0 0 and 255 255 255, grey masks show them, too
 
 A fifth of the images, chosen by their names, is the split "val", the rest "train". Or
 choose yourself: images/train, images/val, images/test and masks/train and so on;
@@ -83,7 +84,7 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
     names = tuple(image.name for image, _ in pairs)
     sources = tuple(image for image, _ in pairs)
     loaded = Split(info, Path(split).stem, names, read, sources)
-    _refuse_what_all_share(loaded, pairs)
+    _refuse_what_all_share(loaded, pairs, bool(table))
     return loaded
 
 
@@ -98,7 +99,7 @@ def _read_pair(image_path: Path, mask_path: Path, info: DatasetInfo, table: dict
     return image, labels
 
 
-def _refuse_what_all_share(split: Split, pairs: list[Pair]) -> None:
+def _refuse_what_all_share(split: Split, pairs: list[Pair], coloured: bool) -> None:
     """Refuses a folder of which no sample is good; a single bad file shows up later.
 
     Masks drawn in 0 and 255 read without fault, as class 0 and void: also refused.
@@ -113,10 +114,15 @@ def _refuse_what_all_share(split: Split, pairs: list[Pair]) -> None:
     if len(faults) == len(indices):
         raise faults[0]
     if found == {0, IGNORE_LABEL} and split.info.num_classes > 1:
+        other = (
+            "RGB masks in the colours of classes.txt"
+            if coloured
+            else "write their colours behind the names in classes.txt, 0 0 0 and "
+            "255 255 255"
+        )
         raise UserError(
             f"{pairs[0][1]}: only 0 and 255, like {len(indices) - 1} other masks: 255 "
-            "is void, so write the ids 0 and 1, or save RGB masks and write colours "
-            "into classes.txt (0 0 0 and 255 255 255)"
+            f"is void, so save the ids 0 and 1, or {other}"
         )
 
 
