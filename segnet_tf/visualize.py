@@ -1,6 +1,11 @@
 """Pictures: Pillow and NumPy alone, but for the plots, which take matplotlib."""
 
 import os
+import warnings
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -17,13 +22,38 @@ __all__ = [
     "draw_curves",
     "error_image",
     "fit_width",
+    "font",
     "legend",
     "overlay",
     "palette_image",
 ]
 
 VOID_COLOUR = (0, 0, 0)
+"""Where void must be one colour: in palette images, which hold ids."""
+
+VOID_STRIPES = ((70, 70, 70), (210, 210, 210))
+"""In pictures for people void is hatched, as no class is, however black."""
+
 WRONG_COLOUR = (220, 20, 60)
+
+
+@cache
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans where matplotlib or the system brings it, else Pillow's own.
+
+    Pillow's own knows hardly more than Western European letters.
+    """
+    # Finding a package does not import it: predictions do without matplotlib.
+    package = find_spec("matplotlib")
+    folders = package.submodule_search_locations if package else ()
+    for folder in map(Path, folders):
+        path = folder / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
+        if path.is_file():
+            return ImageFont.truetype(path, size)
+    try:
+        return ImageFont.truetype("DejaVuSans.ttf", size)
+    except OSError:
+        return ImageFont.load_default(size)
 
 
 def _palette(info: DatasetInfo) -> np.ndarray:
@@ -49,6 +79,13 @@ def colour_labels(labels: np.ndarray, info: DatasetInfo) -> np.ndarray:
     return _palette(info)[labels]
 
 
+def _hatch(pixels: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """The pixels uint8 (H, W, 3), and diagonal stripes where the mask (H, W) says."""
+    rows, columns = np.indices(where.shape, np.uint16, sparse=True)
+    stripes = np.array(VOID_STRIPES, np.uint8)[(rows + columns) // 2 % 2]
+    return np.where(where[..., None], stripes, pixels)
+
+
 def class_shares(labels: np.ndarray, info: DatasetInfo) -> list[tuple[int, float]]:
     """(class id, share of the pixels) of every class found, largest first."""
     counts = np.bincount(labels.reshape(-1), minlength=256)[: info.num_classes]
@@ -62,14 +99,16 @@ def overlay(
     """The image tinted by class, with a legend of the classes found beside it.
 
     Args:
-        image: uint8 (H, W, 3). labels: uint8 (H, W); void is left untinted.
+        image: uint8 (H, W, 3). labels: uint8 (H, W); void is hatched.
         opacity: of the tint, 0 to 1.
     """
     # In Pillow, since NumPy would hold a large photo in float32 several times over.
     picture = Image.fromarray(image)
     tinted = Image.blend(picture, Image.fromarray(colour_labels(labels, info)), opacity)
-    picture.paste(tinted, mask=Image.fromarray(labels < info.num_classes))
-    key = legend(class_shares(labels, info), info)
+    void = labels >= info.num_classes
+    if void.any():
+        tinted = Image.fromarray(_hatch(np.asarray(tinted), void))
+    picture, key = tinted, legend(class_shares(labels, info), info, void.mean())
     size = (picture.width + key.width, max(picture.height, key.height))
     canvas = Image.new("RGB", size, "white")
     canvas.paste(picture, (0, 0))
@@ -77,28 +116,35 @@ def overlay(
     return canvas
 
 
-def legend(shares: list[tuple[int, float]], info: DatasetInfo) -> Image.Image:
+def legend(
+    shares: list[tuple[int, float]], info: DatasetInfo, void: float = 0.0
+) -> Image.Image:
     """A white panel with a line a class: swatch, name and share.
 
     Args:
         shares: as `class_shares` gives them.
+        void: its share, named where there is any.
     """
     named = [(f"{info.classes[index]}  {share:.1%}", index) for index, share in shares]
-    return _key([(text, info.colours[index]) for text, index in named])
+    entries = [(text, info.colours[index]) for text, index in named]
+    return _key(entries + ([(f"void  {void:.1%}", None)] if void else []))
 
 
-def _key(entries: list[tuple[str, tuple[int, int, int]]]) -> Image.Image:
-    """A white panel with a line an entry: a swatch of its colour, and its text."""
-    font, line, margin, swatch = ImageFont.load_default(14), 22, 10, 14
-    width = max((font.getlength(text) for text, _ in entries), default=0)
+def _key(entries: list[tuple[str, tuple[int, int, int] | None]]) -> Image.Image:
+    """A white panel with a line an entry: a swatch (None: hatched), and its text."""
+    letters, line, margin, swatch = font(13), 22, 10, 14
+    width = max((letters.getlength(text) for text, _ in entries), default=0)
     width = int(width) + swatch + 3 * margin
     panel = Image.new("RGB", (width, len(entries) * line + margin), "white")
     draw = ImageDraw.Draw(panel)
     for row, (text, colour) in enumerate(entries):
         top = margin + row * line
         box = (margin, top, margin + swatch, top + swatch)
-        draw.rectangle(box, fill=tuple(colour), outline="black")
-        draw.text((2 * margin + swatch, top - 2), text, fill="black", font=font)
+        if colour is None:
+            square = np.empty((swatch, swatch, 3), np.uint8)
+            panel.paste(Image.fromarray(_hatch(square, square[..., 0] >= 0)), box[:2])
+        draw.rectangle(box, fill=colour and tuple(colour), outline="black")
+        draw.text((2 * margin + swatch, top - 1), text, fill="black", font=letters)
     return panel
 
 
@@ -107,8 +153,8 @@ def error_image(
 ) -> np.ndarray:
     """Where a prediction is wrong: uint8 (H, W, 3).
 
-    Wrong pixels are `WRONG_COLOUR`, void ones `VOID_COLOUR`, and what is right is the
-    image in a pale grey that neither of them can be taken for.
+    Wrong pixels are `WRONG_COLOUR`, void ones hatched, and what is right is the image
+    in a pale grey.
 
     Args:
         image: uint8 (H, W, 3). truth: (H, W), void = 255. prediction: (H, W).
@@ -116,21 +162,20 @@ def error_image(
     grey = image.astype(np.float32).mean(axis=-1, keepdims=True)
     errors = np.repeat(np.rint(150 + grey * (95 / 255)).astype(np.uint8), 3, axis=-1)
     errors[prediction != truth] = WRONG_COLOUR
-    errors[truth == IGNORE_LABEL] = VOID_COLOUR
-    return errors
+    return _hatch(errors, truth == IGNORE_LABEL)
 
 
 def comparison(
     image: np.ndarray, truth: np.ndarray, prediction: np.ndarray, info: DatasetInfo
 ) -> tuple[np.ndarray, ...]:
-    """Image, truth, prediction and errors, each uint8 (H, W, 3).
+    """Image, truth (void hatched), prediction and errors, each uint8 (H, W, 3).
 
     Args:
         image: uint8 (H, W, 3). truth: (H, W), void = 255. prediction: (H, W).
     """
     return (
         image,
-        colour_labels(truth, info),
+        _hatch(colour_labels(truth, info), truth == IGNORE_LABEL),
         colour_labels(prediction, info),
         error_image(image, truth, prediction),
     )
@@ -152,18 +197,18 @@ def comparison_sheet(
     key = _key(
         [(info.classes[i], info.colours[i]) for i in sorted(found - {IGNORE_LABEL})]
         + [("wrong", WRONG_COLOUR)]
-        + [("void", VOID_COLOUR)] * (IGNORE_LABEL in found)
+        + ([("void", None)] if IGNORE_LABEL in found else [])
     )
-    pitch, line, font = width + 4, 20, ImageFont.load_default(14)
+    pitch, line, letters = width + 4, 20, font(13)
     height = line + sum(image.shape[0] + line for image, _, _ in fitted)
     size = (4 * pitch + key.width, max(height, key.height))
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
     for column, title in enumerate(("image", "truth", "prediction", "errors")):
-        draw.text((column * pitch + 2, 0), title, fill="black", font=font)
+        draw.text((column * pitch + 2, 1), title, fill="black", font=letters)
     top = line
     for (caption, *_), row in zip(rows, fitted, strict=True):
-        draw.text((2, top), caption, fill="black", font=font)
+        draw.text((2, top + 1), caption, fill="black", font=letters)
         for column, part in enumerate(comparison(*row, info)):
             sheet.paste(Image.fromarray(part), (column * pitch, top + line))
         top += line + row[0].shape[0]
@@ -229,7 +274,7 @@ def draw_confusion(
     count, total = len(classes), confusion.sum(axis=1, keepdims=True)
     shares = np.where(total > 0, 100 * confusion / np.maximum(total, 1), np.nan)
     numbered = count <= 40  # beyond that the colour must do
-    cell, font = (0.42, 8) if numbered else (0.16, 7)
+    cell, points = (0.42, 8) if numbered else (0.16, 7)
     side = max(3.0, cell * count)
     figure = Figure(figsize=(side, side))
     # The cells fill the figure; saving makes room for what stands around them.
@@ -241,15 +286,30 @@ def draw_confusion(
         name if pixels else f"{name} -"
         for name, pixels in zip(classes, total[:, 0], strict=True)
     ]
-    axes.set_xticks(range(count), classes, rotation=90, fontsize=font)
-    axes.set_yticks(range(count), names, fontsize=font)
+    axes.set_xticks(range(count), classes, rotation=90, fontsize=points)
+    axes.set_yticks(range(count), names, fontsize=points)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true (-: no pixel of it)" if (total == 0).any() else "true")
     if numbered:
         for row, column in np.argwhere(shares >= 0.5):
             share = shares[row, column]
             colour = "white" if share > 55 else "black"
-            style = {"ha": "center", "va": "center", "fontsize": font, "color": colour}
+            style = {
+                "ha": "center",
+                "va": "center",
+                "fontsize": points,
+                "color": colour,
+            }
             axes.text(column, row, f"{share:.0f}", **style)
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, _missing_letters_kept_back():
         figure.savefig(temporary, dpi=100, bbox_inches="tight")
+
+
+@contextmanager
+def _missing_letters_kept_back():
+    """matplotlib's font has no Chinese letters, for one; the boxes show that anyway."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing from", category=UserWarning
+        )
+        yield

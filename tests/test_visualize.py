@@ -1,12 +1,15 @@
 """Pictures: ids survive, colours are right, the legend says what is there."""
 
+import warnings
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
+from segnet_tf import visualize
 from segnet_tf.datasets.split import DatasetInfo
 from segnet_tf.visualize import (
-    VOID_COLOUR,
+    VOID_STRIPES,
     WRONG_COLOUR,
     class_shares,
     colour_labels,
@@ -16,6 +19,7 @@ from segnet_tf.visualize import (
     draw_curves,
     error_image,
     fit_width,
+    font,
     overlay,
     palette_image,
 )
@@ -55,15 +59,73 @@ def test_class_shares(labels):
     assert only == [(2, 1.0)]
 
 
-def test_overlay_tints_by_class_and_keeps_void(labels, rng):
+def is_hatched(pixels) -> bool:
+    """Whether these pixels (n, 3) are stripes of both shades, about half and half."""
+    first, second = ((pixels == stripe).all(axis=-1) for stripe in VOID_STRIPES)
+    return bool((first | second).all() and 0.3 < first.mean() < 0.7)
+
+
+def test_overlay_tints_by_class_and_hatches_void(labels, rng):
     image = rng.integers(0, 256, (30, 40, 3)).astype(np.uint8)
     picture = np.asarray(overlay(image, labels, INFO, opacity=0.5))
     assert picture.shape[0] >= 30 and picture.shape[1] > 40
     tinted = picture[:30, :40].astype(int)
     void = labels == 255
-    np.testing.assert_array_equal(tinted[void], image[void])
+    assert is_hatched(tinted[void])
     expected = (image.astype(int) + colour_labels(labels, INFO)) / 2
     np.testing.assert_allclose(tinted[~void], expected[~void], atol=0.5)
+    key = {tuple(colour) for colour in picture[:, 40:].reshape(-1, 3).tolist()}
+    assert set(VOID_STRIPES) <= key
+    labels[void] = 0
+    key = np.asarray(overlay(image, labels, INFO))[:, 40:].reshape(-1, 3).tolist()
+    assert VOID_STRIPES[0] not in map(tuple, key), "no void, no line about it"
+
+
+def test_void_is_no_black_class():
+    """In truth, errors, overlay and legend."""
+    info = DatasetInfo("toy", ("background", "leaf"), ((0, 0, 0), (0, 250, 0)))
+    image, labels = np.zeros((8, 12, 3), np.uint8), np.zeros((8, 12), np.uint8)
+    labels[:, 6:] = 255
+    _, truth, _, errors = comparison(image, labels, labels, info)
+    tinted = np.asarray(overlay(image, labels, info))[:8, :12]
+    for picture in (truth, errors, tinted):
+        assert is_hatched(picture[:, 6:].reshape(-1, 3))
+        assert len(np.unique(picture[:, :6].reshape(-1, 3), axis=0)) == 1
+    assert (truth[:, :6] == 0).all()
+    sheet = comparison_sheet([("a", image, labels, labels * 0)], info)
+    key = np.asarray(sheet)[:, 4 * 324 :].reshape(-1, 3).tolist()
+    assert {(0, 0, 0), *VOID_STRIPES} <= set(map(tuple, key))
+
+
+def drawn(text: str) -> bytes:
+    picture = Image.new("L", (200, 20))
+    ImageDraw.Draw(picture).text((0, 0), text, fill=255, font=font(13))
+    return picture.tobytes()
+
+
+def test_letters_of_other_alphabets_are_drawn():
+    """What a font does not have is drawn as the same box, whatever it is."""
+    assert len({drawn(letter) for letter in "дЯλעعđñẹ"} - {drawn("\U0010fffd")}) == 8
+
+
+def test_without_matplotlib_the_letters_are_pillows(monkeypatch):
+    assert font(13).getname()[0] == "DejaVu Sans"
+    monkeypatch.setattr(visualize, "find_spec", lambda name: None)
+    truetype = ImageFont.truetype
+
+    def none_installed(source, size, **options):
+        if isinstance(source, str):
+            raise OSError("cannot open resource")
+        return truetype(source, size, **options)
+
+    monkeypatch.setattr(ImageFont, "truetype", none_installed)
+    assert font.__wrapped__(13).getname() == ImageFont.load_default(13).getname()
+
+
+def test_letters_that_no_font_has_print_nothing(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw_confusion(np.eye(2, dtype=int), ("叶", "斑"), tmp_path / "confusion.png")
 
 
 def test_legend_shows_the_classes_found():
@@ -98,7 +160,7 @@ def test_errors_mark_wrong_pixels_and_void_and_nothing_else(labels, rng):
     wrong, void = np.zeros((30, 40), bool), labels == 255
     wrong[10:14, 5:9] = True
     assert (errors[wrong] == WRONG_COLOUR).all()
-    assert (errors[void] == VOID_COLOUR).all(), "a prediction on void is no error"
+    assert is_hatched(errors[void]), "a prediction on void is no error"
     right = errors[~wrong & ~void].astype(int)
     assert (right == right[:, :1]).all() and right.min() >= 150
     brightness = image[~wrong & ~void].mean(axis=-1)
@@ -109,9 +171,12 @@ def test_comparison_holds_image_truth_prediction_and_errors(labels, rng):
     image = rng.integers(0, 256, (30, 40, 3)).astype(np.uint8)
     prediction = rng.integers(0, 3, (30, 40))
     parts = comparison(image, labels, prediction, INFO)
+    truth, void = parts[1], labels == 255
+    assert is_hatched(truth[void])
+    assert (truth[~void] == colour_labels(labels, INFO)[~void]).all()
     expected = (
         image,
-        colour_labels(labels, INFO),
+        truth,
         np.array(INFO.colours)[prediction],
         error_image(image, labels, prediction),
     )
@@ -123,7 +188,7 @@ def test_comparison_holds_image_truth_prediction_and_errors(labels, rng):
         left = column * 44
         np.testing.assert_array_equal(sheet[40:70, left : left + 40], wanted)
     key = {tuple(colour) for colour in sheet[:, 4 * 44 :].reshape(-1, 3).tolist()}
-    assert {*INFO.colours, WRONG_COLOUR, VOID_COLOUR} <= key
+    assert {*INFO.colours, WRONG_COLOUR, *VOID_STRIPES} <= key
 
 
 def test_a_sheet_lists_the_classes_it_shows():

@@ -40,7 +40,7 @@ def main() -> None:
         with replacing(sheet) as temporary:
             sample_sheet(readable[0]).save(temporary)
         name = readable[0].split.name
-        print(f"\n{sheet}: samples of {name}, void left untinted; look at them")
+        print(f"\n{sheet}: samples of {name}, void hatched; look at them")
     if unusable:
         sys.exit(1)
 

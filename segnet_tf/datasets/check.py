@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from segnet_tf.datasets.split import IGNORE_LABEL, Split
 from segnet_tf.errors import UserError
@@ -174,7 +174,7 @@ def sample_sheet(findings: Findings, samples: int = 8, width: int = 320) -> Imag
     shares = [
         (index, total[index] / max(total.sum(), 1)) for index in range(len(total))
     ]
-    key = legend(shares, info)
+    key = legend(shares, info, 1 - total.sum() / max(findings.pixels.sum(), 1))
     rows = [panels[start : start + 2] for start in range(0, len(panels), 2)]
     heights = [max(panel.height for panel in row) for row in rows]
     column_width = panels[0].width + 10
@@ -189,14 +189,14 @@ def sample_sheet(findings: Findings, samples: int = 8, width: int = 320) -> Imag
 
 def _panel(split: Split, index: int, width: int) -> Image.Image:
     """An image and its labels side by side, with the image's name above."""
-    from segnet_tf.visualize import fit_width, overlay
+    from segnet_tf.visualize import fit_width, font, overlay
 
     small, ids = fit_width(width, *split.read(index))
     height, fitted_width = ids.shape
     tinted = overlay(small, ids, split.info, opacity=0.75)
     panel = Image.new("RGB", (2 * width + 4, height + 22), "white")
-    font = ImageFont.load_default(13)
-    ImageDraw.Draw(panel).text((2, 2), split.names[index], fill="black", font=font)
+    name = split.names[index]
+    ImageDraw.Draw(panel).text((2, 2), name, fill="black", font=font(13))
     panel.paste(Image.fromarray(small), (0, 20))
     # overlay() puts a legend to the right; the sheet has one for all.
     panel.paste(tinted.crop((0, 0, fitted_width, height)), (width + 4, 20))
