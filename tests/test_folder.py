@@ -158,6 +158,35 @@ def test_classes_without_colours_get_some(tmp_path):
     assert len(set(folder.default_colours([str(n) for n in range(255)]))) == 255
 
 
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+ODD_CLASSES = {
+    "ids": ("0 ground\n1 car\n", ("ground", "car"), None),
+    "ids and colons": ("0: ground\n1: car\n255: void\n", ("ground", "car"), None),
+    "ids and dashes": ("0 - ground\n1 - car\n", ("ground", "car"), None),
+    "ids and colours": ("0 ground 255 0 0\n1 car 0 0 255\n", ("ground", "car"), 1),
+    "csv": ("0,ground,255,0,0\n1,car,0,0,255\n", ("ground", "car"), 1),
+    "hex": ("ground #ff0000\ncar #0000FF\n", ("ground", "car"), 1),
+    "comments": ("ground # low\ncar\t#all of them\n  # end\n", ("ground", "car"), None),
+    "comments behind colours": (
+        "ground 255 0 0 # red\ncar #0000ff # blue\n", ("ground", "car"), 1,
+    ),
+    "names that begin with numbers": ("car\n2 wheeler\n", ("car", "2 wheeler"), None),
+    "names that are numbers": ("7\n4\n", ("7", "4"), None),
+    "numbers with colours": ("7 255 0 0\n4 0 0 255\n", ("7", "4"), 1),
+    "a # in a name": ("C#\n#1 hit\nF#\n", ("C#", "F#"), None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ODD_CLASSES)
+def test_ways_to_write_classes(kind, tmp_path):
+    text, names, coloured = ODD_CLASSES[kind]
+    (tmp_path / "classes.txt").write_text(text)
+    info, table = folder.read_classes(tmp_path / "classes.txt")
+    assert info.classes == names
+    assert table == ({RED: 0, BLUE: 1} if coloured else {})
+    assert not coloured or info.colours == (RED, BLUE)
+
+
 # --- mistakes: what is done to a good folder, and what the line must say -------------
 
 
@@ -273,6 +302,18 @@ MISTAKES = {
     "colour twice": (
         lambda root: (root / "classes.txt").write_text("a 1 2 3\nb 1 2 3\n"),
         ["classes.txt: line 2"],
+    ),
+    "ids from 1": (
+        lambda root: (root / "classes.txt").write_text("1: ground\n2: car\n"),
+        ["classes.txt: line 1, '1: ground': this is class 0", "count from 0"],
+    ),
+    "ids with a gap": (
+        lambda root: (root / "classes.txt").write_text("0 a\n# no 1\n2 b # so\n"),
+        ["classes.txt: line 3, '2 b # so': this is class 1"],
+    ),
+    "colour first": (
+        lambda root: (root / "classes.txt").write_text("128 64 128 road\n"),
+        ["classes.txt: line 1, '128 64 128 road': write the name first"],
     ),
     "classes.txt not text": (
         lambda root: (root / "classes.txt").write_bytes(b"\xff\xfe\0a"),

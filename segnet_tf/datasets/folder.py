@@ -1,6 +1,7 @@
 """`folder`: your own images and masks, told apart by their names.
 
-    classes.txt          a class a line, in the order of the ids: name, or name R G B
+    classes.txt          a class a line, in the order of the ids: name, or name R G B,
+                         or name #rrggbb
     images/leaf 1.jpg    any image that `read_image` reads
     masks/leaf 1.png     the same stem: class ids as grey or palette indices, or RGB in
                          the colours of classes.txt; where these are greys alone, such
@@ -11,13 +12,15 @@ choose yourself: images/train, images/val, images/test and masks/train and so on
 train/images and train/masks and so on does as well.
 
 Void pixels have the id 255. A line `void R G B` in classes.txt is no class, but gives
-the colour of void in RGB masks. Lines that start with # are comments.
+the colour of void in RGB masks. Comments follow a #. Where each class has its id in
+front, as in `0 background` or `1: leaf`, the ids must be those of the order.
 """
 
 import hashlib
 import os
 import re
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +47,13 @@ _OTHER_NAMES = {
 _VAL_SHARE = 0.2
 _SEED = "segnet_tf"
 _SAMPLES = 12  # pairs read before training starts, spread over the split
-_CLASS_LINE = re.compile(r"(.+?)(?:[\s,;]+(\d+)[\s,;]+(\d+)[\s,;]+(\d+))?[\s,;]*")
+_COMMENT = re.compile(r"(^|\s)#(?![0-9a-fA-F]{6}(\s|$)).*")
+_CLASS_LINE = re.compile(
+    r"(?:(?P<id>\d+)(?:\s*[:.)=,;]\s*|\s+(?:-\s+)?)(?=\D))?(?P<name>.+?)"
+    r"(?:[\s,;:]+(?:(?P<rgb>\d+[\s,;]+\d+[\s,;]+\d+)|#(?P<hex>[0-9a-fA-F]{6})))?"
+    r"[\s,;]*"
+)
+_COLOUR_FIRST = re.compile(r"(\d+[\s,;]+){3}\D.*")
 
 Pair = tuple[Path, Path]
 
@@ -142,16 +151,11 @@ def read_classes(path: Path) -> tuple[DatasetInfo, dict[tuple[int, int, int], in
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable as UTF-8 text ({error})") from None
     names, colours, table = [], [], {}
-    for number, line in enumerate(map(str.strip, text.splitlines()), start=1):
-        if not line or line.startswith("#"):
-            continue
-        name, *rgb = _CLASS_LINE.fullmatch(line).groups()
-        colour = tuple(map(int, rgb)) if rgb[0] else None
+    for line, name, colour in _class_lines(path, text):
         void = name.lower() == "void"
         if name in names or colour in table or max(colour or (0,)) > 255:
             raise UserError(
-                f"{path}: line {number}, {line!r}: a name or a colour given twice, or "
-                "a colour above 255"
+                f"{path}: {line}: a name or a colour given twice, or a colour above 255"
             )
         if colour:
             table[colour] = IGNORE_LABEL if void else len(names)
@@ -166,6 +170,39 @@ def read_classes(path: Path) -> tuple[DatasetInfo, dict[tuple[int, int, int], in
         missing = names[colours.index(None)]
         raise UserError(f"{path}: {missing!r} has no colour, though others have one")
     return DatasetInfo("folder", tuple(names), tuple(colours)), table
+
+
+def _class_lines(path: Path, text: str) -> Iterator[tuple[str, str, tuple | None]]:
+    """Of each line that is no comment: which it is, its name, and its colour or None.
+
+    Ids in front are dropped, provided that every class has its own.
+    """
+    lines = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        content = _COMMENT.sub("", line).strip()
+        if content:
+            where = f"line {number}, {line.strip()!r}"
+            if _COLOUR_FIRST.fullmatch(content):
+                raise UserError(f"{path}: {where}: write the name first, then R G B")
+            lines.append((where, _CLASS_LINE.fullmatch(content)))
+    voids = [match["name"].lower() == "void" for _, match in lines]
+    classes = [line for line, void in zip(lines, voids, strict=True) if not void]
+    numbered = all(match["id"] for _, match in classes)
+    for place, (where, match) in enumerate(classes):
+        if numbered and int(match["id"]) != place:
+            raise UserError(
+                f"{path}: {where}: this is class {place}: ids count from 0 in the "
+                "order of the lines"
+            )
+    for (where, match), void in zip(lines, voids, strict=True):
+        start = match.start("name") if void or numbered else 0
+        yield where, match.string[start : match.end("name")], _colour(match)
+
+
+def _colour(match: re.Match) -> tuple[int, ...] | None:
+    if match["hex"]:
+        return tuple(bytes.fromhex(match["hex"]))
+    return tuple(map(int, re.findall(r"\d+", match["rgb"]))) if match["rgb"] else None
 
 
 def default_colours(names: list[str]) -> list[tuple[int, int, int]]:
