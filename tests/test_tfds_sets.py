@@ -4,6 +4,7 @@ The files lie as the originals do; TFDS prepares them as it would the real ones.
 """
 
 import io
+import logging
 import zipfile
 from unittest import mock
 
@@ -222,15 +223,22 @@ def test_a_test_split_that_is_not_public_is_absent_a_slip_is_not():
     assert not isinstance(caught.value, MissingSplit)
 
 
-def test_no_connection(tmp_path):
+def test_no_connection(tmp_path, caplog):
+    retries = logging.getLogger("urllib3.connectionpool")
+
+    def fail(*_):
+        retries.warning("Retrying (Retry(total=9, ...")
+        raise tfds.download.DownloadError("no\nroute")
+
     fault = mock.patch.object(
-        tfds.download.DownloadManager,
-        "download_and_extract",
-        side_effect=tfds.download.DownloadError("no\nroute"),
+        tfds.download.DownloadManager, "download_and_extract", side_effect=fail
     )
     with fault, pytest.raises(UserError, match=r"\(no route\)") as caught:
         LOADERS["oxford_iiit_pet"]("train", tmp_path)
     assert "\n" not in str(caught.value)
+    assert "Retrying" not in caplog.text
+    retries.warning("as before")
+    assert "as before" in caplog.text
 
 
 def test_an_unknown_id_is_named(pets, monkeypatch):

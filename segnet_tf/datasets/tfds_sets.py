@@ -4,6 +4,7 @@ TFDS downloads what may be downloaded and prepares it once; what it prepared for
 `tfds.load` before is used as it is.
 """
 
+import logging
 import os
 import struct
 from collections.abc import Callable, Mapping, Sequence
@@ -193,6 +194,10 @@ def _prepare(builder, name: str) -> None:
 
     if builder.is_prepared():
         return
+    # Each of its retries would be a line before the one that matters.
+    retries = logging.getLogger("urllib3.connectionpool")
+    level = retries.level
+    retries.setLevel(logging.ERROR)
     try:
         builder.download_and_prepare()
     # Files to be fetched by hand are an AssertionError; requests' are OSErrors.
@@ -202,6 +207,8 @@ def _prepare(builder, name: str) -> None:
             f"{name}: TFDS cannot prepare it in {builder.data_dir} ({reason}): prepare "
             "it where that works (`tfds build`) and name that folder with --data-dir"
         ) from None
+    finally:
+        retries.setLevel(level)
 
 
 def _records(builder, split: str) -> Sequence[bytes]:
