@@ -93,12 +93,12 @@ def judge_confidence(path: Path, split, output: Path, samples: int) -> None:
     from segnet_tf.inference import Predictor
     from segnet_tf.reliability import draw_reliability, reliability_of
 
-    probabilities = Predictor(path).probabilities
+    predictor = Predictor(path)
+    probabilities = predictor.probabilities
     if samples:
-        from segnet_tf.saving import load_model
         from segnet_tf.uncertainty import MonteCarlo
 
-        probabilities = MonteCarlo(load_model(path), samples).probabilities
+        probabilities = MonteCarlo(predictor.keras_model(), samples).probabilities
     reliability = reliability_of(probabilities, split)
     draw_reliability(reliability, output / "reliability.png")
     write_json(output / "reliability.json", reliability.as_dict())

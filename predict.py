@@ -86,10 +86,9 @@ def predict_files(
         print("model:", path.relative_to(here) if path.is_relative_to(here) else path)
     predictor = Predictor(path, threads)
     if samples is not None:
-        from segnet_tf.saving import load_model
         from segnet_tf.uncertainty import MonteCarlo, write_uncertainty
 
-        sampler = MonteCarlo(load_model(path), samples)
+        sampler = MonteCarlo(predictor.keras_model(), samples)
     for name in images:
         image = read_image(name)
         stem = output / Path(name).stem

@@ -83,6 +83,12 @@ class Predictor:
         self._program = open_program(path, threads)
         self.info = self._program.info
 
+    def keras_model(self):
+        """The keras.Model that a `.keras` file holds."""
+        if self._program.model is None:
+            raise UserError(f"{self._path}: no .keras file: name one, or a run")
+        return self._program.model
+
     def logits(self, image: np.ndarray) -> np.ndarray:
         """Logits float32 (H, W, classes) of an image uint8 (H, W, 3)."""
         self._must_give("logits")

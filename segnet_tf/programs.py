@@ -32,6 +32,7 @@ class Program:
         info: the classes it predicts.
         multiple: what the image's height and width must be multiples of.
         footprint: how tiles of a large image must overlap; None: run it whole.
+        model: the keras.Model that a `.keras` file holds; None: another form.
     """
 
     run: Callable[[np.ndarray], np.ndarray]
@@ -39,6 +40,7 @@ class Program:
     info: DatasetInfo
     multiple: int = 1
     footprint: Footprint | None = None
+    model: object = None
 
 
 def _tflite(path: Path, threads: int | None) -> Program:
@@ -83,7 +85,7 @@ def _keras(path: Path, threads: int | None) -> Program:
     def run(image):
         return logits(tf.constant(image[None])).numpy()[0]
 
-    return Program(run, "logits", info, footprint=footprint(model))
+    return Program(run, "logits", info, footprint=footprint(model), model=model)
 
 
 def _savedmodel(path: Path, threads: int | None) -> Program:

@@ -36,6 +36,13 @@ def files(tmp_path_factory):
     return folder
 
 
+def test_the_keras_model_of_a_keras_file_alone(files):
+    model = Predictor(files / "model.keras").keras_model()
+    assert model.output_shape[-1] == 11
+    with pytest.raises(UserError, match="logits.tflite: no .keras file"):
+        Predictor(files / "logits.tflite").keras_model()
+
+
 FORMS = pytest.mark.parametrize(
     "form", ["logits.tflite", "model.keras", "savedmodel/1"]
 )
