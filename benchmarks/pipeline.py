@@ -18,8 +18,8 @@ from segnet_tf import cli, datasets
 from segnet_tf.config import TrainConfig
 from segnet_tf.losses import PixelCrossEntropy
 from segnet_tf.optimizers import build_optimizer
-from segnet_tf.pipeline import Augmentation, training_batches
-from segnet_tf.training import build
+from segnet_tf.pipeline import training_batches
+from segnet_tf.training import augmentation_of, build
 
 
 def main() -> None:
@@ -31,8 +31,8 @@ def main() -> None:
     arguments = parser.parse_args()
     config = TrainConfig(dataset=arguments.dataset, data_dir=arguments.data_dir)
     split = datasets.load(config.dataset, config.train_split, config.data_dir)
-    augmentation = Augmentation(config.crop, config.scale, config.flip, config.light)
-    batches = iter(training_batches(split, augmentation, config.batch_size, seed=0))
+    stream = training_batches(split, augmentation_of(config), config.batch_size, 0)
+    batches = iter(stream)
     images, labels = next(batches)
     model = build(config, split.info.num_classes)
     model.compile(build_optimizer(config, 1000), PixelCrossEntropy(), jit_compile=False)

@@ -4,7 +4,7 @@ import math
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from inspect import signature
 from pathlib import Path
 
@@ -39,7 +39,7 @@ from segnet_tf.runs import Run
 from segnet_tf.saving import load_model, save_model
 from segnet_tf.watching import watched
 
-__all__ = ["build", "train"]
+__all__ = ["augmentation_of", "build", "train"]
 
 LOSSES = {
     "cross-entropy": PixelCrossEntropy,
@@ -137,9 +137,7 @@ def _fit(config, run, train_split, val_split, steps) -> None:
         )
     else:
         decay_kernels_only(model.optimizer)
-    augmentation = Augmentation(
-        config.crop, config.scale, config.flip, config.light, config.degrade
-    )
+    augmentation = augmentation_of(config)
     consumed = run.epoch * steps * config.batch_size
     batches = training_batches(
         train_split, augmentation, config.batch_size, config.seed, consumed
@@ -223,6 +221,12 @@ def build(config: TrainConfig, num_classes: int) -> keras.Model:
         kept = copy_matching_weights(load_model(path), model)
         print(f"weights from {path}" + (f"; new: {', '.join(kept)}" if kept else ""))
     return model
+
+
+def augmentation_of(config: TrainConfig) -> Augmentation:
+    """How a run with this configuration draws its crops."""
+    names = [field.name for field in fields(Augmentation)]
+    return Augmentation(**{name: getattr(config, name) for name in names})
 
 
 def _class_weights(config: TrainConfig, split: Split) -> np.ndarray | None:

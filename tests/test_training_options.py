@@ -19,8 +19,9 @@ from segnet_tf.models.pretrained import (
     copy_matching_weights,
     load_vgg16_kernels,
 )
+from segnet_tf.pipeline import Augmentation
 from segnet_tf.saving import save_model
-from segnet_tf.training import _warn_of_overlap, build, train
+from segnet_tf.training import _warn_of_overlap, augmentation_of, build, train
 from segnet_tf.watching import Panels
 
 QUICK = {
@@ -157,6 +158,12 @@ def test_build_says_what_init_from_did_not_bring(tmp_path, capsys):
     np.testing.assert_array_equal(
         model.get_layer("conv1").kernel, donor.get_layer("conv1").kernel
     )
+
+
+def test_every_option_of_the_crops_is_passed_on():
+    given = {"crop": (40, 48), "scale": (0.7, 0.9), "flip": False, "light": 0.1}
+    config = TrainConfig(**given, degrade=0.25)
+    assert augmentation_of(config) == Augmentation(**given, degrade=0.25)
 
 
 # Whole runs
