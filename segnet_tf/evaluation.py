@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import keras
 import numpy as np
@@ -101,6 +101,7 @@ def evaluate(model: keras.Model, split: Split) -> Evaluation:
     return Evaluation(confusion, np.array(mean_ious), np.array(boundaries))
 
 
+@lru_cache(maxsize=1)  # scores and the sheet after them are of one model
 def label_function(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     """Labels int64 (B, H, W) from images (B, H, W, 3); traced once for all sizes."""
 
