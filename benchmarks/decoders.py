@@ -1,17 +1,22 @@
 """Does unpooling to positions sharpen boundaries? The paper's table 1, trained here.
 
-python -m benchmarks.decoders --dataset synthetic --epochs 20 --seeds 3
-python -m benchmarks.decoders --dataset camvid --data-dir CamVid --epochs 40
+python -m benchmarks.smaller runs/streets --size 96x128
+python -m benchmarks.decoders --dataset folder --data-dir runs/streets --filters 32
+python -m benchmarks.decoders --dataset camvid --data-dir CamVid --crop 360x480
 
 Trains the eight decoders alike, once a seed, and writes table.md and plot.png: ours
 beside the paper's. A killed run goes on where it was with the same command; the table
-is written anew after every network. Speed is measured last, on a machine that should
-have nothing else to do (--repeats 0 leaves it out).
+is written anew after every network. Speed is measured last, at full width, on a machine
+that should have nothing else to do (--repeats 0 leaves it out).
 """
 
 import argparse
 import json
 import os
+import shlex
+import sys
+import time
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -21,19 +26,23 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.forward import forward_seconds
+from benchmarks.smaller import parsed_size
 from segnet_tf import cli, datasets
-from segnet_tf.boundary import boundary_f1
 from segnet_tf.config import TrainConfig
-from segnet_tf.datasets import Split
 from segnet_tf.errors import UserError
-from segnet_tf.files import replacing, write_json
+from segnet_tf.files import replacing
 from segnet_tf.layers import MaxUnpooling2D
-from segnet_tf.metrics import Scores, confusion_matrix
+from segnet_tf.models import MODELS
 from segnet_tf.models.variants import VARIANTS
-from segnet_tf.saving import load_model
 from segnet_tf.training import train
 
-SCORES = ("G", "C", "mIoU", "BF")
+SCORES = {
+    "G": "global_accuracy",
+    "C": "class_accuracy",
+    "mIoU": "mean_iou",
+    "BF": "boundary_f1",
+}
+"""The paper's names, and those of a run's metrics.json."""
 
 PAPER = {
     "basic_bilinear": (0.625, 0, 24.2, 77.9, 61.1, 43.3, 20.83),
@@ -64,51 +73,52 @@ def main() -> None:
     add("--repeats", type=int, default=9, help="timed forward passes [9], 0: none")
     arguments = parser.parse_args()
     output = Path(arguments.output)
-    split = datasets.load(arguments.dataset, arguments.val_split, arguments.data_dir)
-    results = {name: [] for name in arguments.models}
     measures = measured(arguments)
-    for seed in range(arguments.seeds):
-        for name in arguments.models:
-            config = configuration(arguments, name, seed)
-            results[name].append(trained(config, split, output / f"{name}-{seed}"))
-            report(results, measures, output)
+    builders = {
+        name: partial(VARIANTS[name], filters=arguments.filters)
+        for name in arguments.models
+    }
+    results, about = {}, conditions(arguments)
+    for results in trained_alike(builders, arguments, output):
+        report(results, measures, output, about)
     if arguments.repeats:
         models = {name: VARIANTS[name]() for name in arguments.models}
         shape = (1, arguments.height, arguments.width, 3)
         seconds = forward_seconds(models, shape, arguments.repeats)
         for name in models:
             measures[name]["ms"] = 1000 * seconds[name]
-        report(results, measures, output)
+        report(results, measures, output, about)
     print(f"written to {output}/table.md and plot.png")
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags that `configuration` reads, and --seeds."""
+    """The flags that `configuration`, `conditions` and `trained_alike` read."""
     add = parser.add_argument
     add("--dataset", choices=datasets.DATASETS, default="synthetic")
     add("--data-dir", help="folder of the data set")
     add("--train-split", default="train")
     add("--val-split", default="val", help="split that the table is about [val]")
-    add("--epochs", type=int, default=20)
+    add("--filters", type=int, default=64, help="width while training [64]")
+    add("--epochs", type=int, default=4, help="passes over the training split [4]")
+    add("--learning-rate", type=float, default=2e-3, help="peak rate [0.002]")
     add("--seeds", type=int, default=3, help="how often each is trained [3]")
     add("--batch-size", type=int, default=8)
     add("--crop", default="96x128", help="crop the network sees, as HxW [96x128]")
 
 
-def configuration(arguments, name: str, seed: int) -> TrainConfig:
+def configuration(arguments, model: str, seed: int) -> TrainConfig:
     """The same for all but the network and the seed."""
-    height, _, width = arguments.crop.partition("x")
-    if not (height.isdigit() and width.isdigit()):
-        raise UserError(f"--crop: {arguments.crop!r} is not HxW, such as 96x128")
     return TrainConfig(
         dataset=arguments.dataset,
         data_dir=arguments.data_dir,
         train_split=arguments.train_split,
         val_split=arguments.val_split,
-        model=name,
+        model=model,
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
-        crop=(int(height), int(width)),
+        crop=parsed_size("--crop", arguments.crop),
+        scale=(0.8, 1.25),
+        learning_rate=arguments.learning_rate,
         class_weights="median",
         # The last epoch's weights: to choose the best would score on what chose.
         keep="last",
@@ -117,37 +127,66 @@ def configuration(arguments, name: str, seed: int) -> TrainConfig:
     )
 
 
-def trained(config: TrainConfig, split: Split, folder: Path) -> dict[str, float]:
+def conditions(arguments) -> str:
+    """How the numbers of a table come about, in a sentence, and by which command."""
+    parts = {}
+    for kind, name in (("train", arguments.train_split), ("val", arguments.val_split)):
+        split = datasets.load(arguments.dataset, name, arguments.data_dir)
+        height, width = split.read(0)[1].shape
+        parts[kind] = f"{len(split)} images of {height}x{width}"
+    module = Path(sys.argv[0]).stem
+    command = shlex.join(["python", "-m", f"benchmarks.{module}", *sys.argv[1:]])
+    return (
+        f"Scores in percent on {parts['val']}, after {arguments.epochs} passes over "
+        f"{parts['train']} in crops of {arguments.crop}, {arguments.filters} filters "
+        f"a stage, median-frequency weights; mean ± standard deviation of "
+        f"{arguments.seeds} seed(s).\n\n    {command}\n\n"
+    )
+
+
+def trained_alike(builders: dict, arguments, output: Path):
+    """Trains every network once a seed; yields all results after each of them.
+
+    Args:
+        builders: name -> function of the number of classes, and so on.
+
+    Yields:
+        name -> scores in percent, a dict a seed; without those that have none yet.
+    """
+    results: dict[str, list[dict]] = {}
+    left, seconds = arguments.seeds * len(builders), []
+    for seed in range(arguments.seeds):
+        for name, builder in builders.items():
+            # `train` builds by name, and knows a run again by it.
+            model = f"{name}_{arguments.filters}"
+            MODELS[model] = builder
+            started, folder = time.monotonic(), output / f"{name}-{seed}"
+            is_new = not (folder / "metrics.json").is_file()
+            scores = trained(configuration(arguments, model, seed), folder)
+            results.setdefault(name, []).append(scores)
+            keras.backend.clear_session()
+            left -= 1
+            if is_new:
+                seconds.append(time.monotonic() - started)
+                minutes = left * np.mean(seconds) / 60
+                print(f"{seconds[-1]:.0f} s; {left} left: about {minutes:.0f} min")
+            yield results
+
+
+def trained(config: TrainConfig, folder: Path) -> dict[str, float]:
     """Scores in percent of a run, trained, resumed or read from its folder."""
-    finished = folder / "decoder.json"
-    if not finished.is_file():
+    metrics, resume = folder / "metrics.json", (folder / "config.json").is_file()
+    if not metrics.is_file():
         # `train` refuses a folder that holds a run with another configuration.
-        train(config, str(folder), resume=(folder / "config.json").is_file())
-        write_json(finished, sweep(load_model(folder / "model.keras"), split))
+        train(config, str(folder), resume)
     elif json.loads((folder / "config.json").read_text()) != _as_json(config):
         raise UserError(f"{folder}: holds another run: choose another --output")
-    return json.loads(finished.read_text())
+    found = json.loads(metrics.read_text())
+    return {score: 100 * found[key] for score, key in SCORES.items()}
 
 
 def _as_json(config: TrainConfig) -> dict:
     return json.loads(json.dumps(vars(config)))
-
-
-def sweep(model: keras.Model, split: Split) -> dict[str, float]:
-    """G, C, mIoU over all pixels and BF over the images of a split, in percent."""
-    classes = split.info.num_classes
-    predict = tf.function(
-        lambda x: tf.argmax(model(x, training=False), -1), reduce_retracing=True
-    )
-    confusion, boundaries = np.zeros((classes, classes), np.int64), []
-    for image, labels in split:
-        predicted = predict(tf.cast(image[None], tf.float32)).numpy()[0]
-        confusion += confusion_matrix(labels, predicted, classes)
-        boundaries.append(boundary_f1(labels, predicted, classes))
-    scores = Scores.from_confusion(confusion)
-    values = (scores.global_accuracy, scores.class_accuracy, scores.mean_iou)
-    percent = [100 * float(value) for value in (*values, np.nanmean(boundaries))]
-    return dict(zip(SCORES, percent, strict=True))
 
 
 def measured(arguments) -> dict[str, dict]:
@@ -177,12 +216,11 @@ def stored_bytes(model: keras.Model, height: int, width: int) -> int:
     return sum(int(np.prod(t.shape)) * tf.as_dtype(t.dtype).size for t in tensors)
 
 
-def report(results: dict, measures: dict, output: Path) -> None:
+def report(results: dict, measures: dict, output: Path, about: str) -> None:
     """Writes table.md and plot.png of whatever has been trained so far."""
-    done = {name: runs for name, runs in results.items() if runs}
     with replacing(output / "table.md") as temporary:
-        temporary.write_text(table(done, measures), encoding="utf-8")
-    draw(done, output / "plot.png")
+        temporary.write_text(about + table(results, measures), encoding="utf-8")
+    draw(results, output / "plot.png")
 
 
 def table(results: dict[str, list[dict]], measures: dict[str, dict]) -> str:
@@ -225,7 +263,7 @@ def draw(results: dict[str, list[dict]], path: Path) -> None:
     names = list(results)[::-1]
     panels = figure.subplots(1, 2, sharey=True)
     for axes, score in zip(panels, ("mIoU", "BF"), strict=True):
-        column = 3 + SCORES.index(score)
+        column = 3 + list(SCORES).index(score)
         for row, name in enumerate(names):
             values = [run[score] for run in results[name]]
             axes.plot(values, [row] * len(values), "o", color="tab:blue", alpha=0.6)

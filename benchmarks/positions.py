@@ -1,6 +1,7 @@
 """Do pooling positions carry what pooling lost? One network, four ways to unpool.
 
-python -m benchmarks.positions --dataset synthetic --epochs 20 --seeds 3
+python -m benchmarks.smaller runs/streets --size 96x128
+python -m benchmarks.positions --dataset folder --data-dir runs/streets --filters 32
 
 SegNet-Basic is trained alike with the true positions; with positions drawn anew at
 every pass, which say nothing; with the top left corner always, which is always the
@@ -10,6 +11,7 @@ it. Writes table.md and plot.png. A killed run goes on with the same command.
 
 import argparse
 import os
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -20,14 +22,14 @@ import tensorflow as tf
 from benchmarks.decoders import (
     SCORES,
     add_training_arguments,
-    configuration,
+    conditions,
     mean_and_spread,
-    trained,
+    trained_alike,
 )
-from segnet_tf import cli, datasets
+from segnet_tf import cli
 from segnet_tf.files import replacing
 from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
-from segnet_tf.models import MODELS, SegNetBasic
+from segnet_tf.models import SegNetBasic
 
 KINDS = ("true", "random", "fixed", "bilinear")
 
@@ -99,22 +101,22 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     arguments = parser.parse_args()
     output = Path(arguments.output)
-    split = datasets.load(arguments.dataset, arguments.val_split, arguments.data_dir)
-    results = {kind: [] for kind in arguments.kinds}
-    for seed in range(arguments.seeds):
-        for kind in arguments.kinds:
-            # `train` builds by name.
-            name = f"positions_{kind}"
-            MODELS[name] = lambda classes, kind=kind: unpooling(
-                SegNetBasic(classes), kind
-            )
-            config = configuration(arguments, name, seed)
-            results[kind].append(trained(config, split, output / f"{kind}-{seed}"))
-            report({kind: runs for kind, runs in results.items() if runs}, output)
+    builders = {
+        kind: partial(basic, kind=kind, filters=arguments.filters)
+        for kind in arguments.kinds
+    }
+    about = conditions(arguments)
+    for results in trained_alike(builders, arguments, output):
+        report(results, output, about)
     print(f"written to {output}/table.md and plot.png")
 
 
-def report(results: dict[str, list[dict]], output: Path) -> None:
+def basic(num_classes: int, kind: str, filters: int) -> keras.Model:
+    """SegNet-Basic that unpools in one of `KINDS`."""
+    return unpooling(SegNetBasic(num_classes, filters=filters), kind)
+
+
+def report(results: dict[str, list[dict]], output: Path, about: str) -> None:
     """table.md, mean ± standard deviation over the seeds; plot.png, a dot a seed."""
     from matplotlib.figure import Figure
 
@@ -124,7 +126,7 @@ def report(results: dict[str, list[dict]], output: Path) -> None:
         lines.append([kind, *map(mean_and_spread, columns)])
     text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     with replacing(output / "table.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(about + text, encoding="utf-8")
 
     figure = Figure(figsize=(8, 3), layout="constrained")
     for axes, score in zip(figure.subplots(1, 2), ("mIoU", "BF"), strict=True):

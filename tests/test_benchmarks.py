@@ -1,8 +1,5 @@
 """The benchmarks' own arithmetic, and one run at toy size."""
 
-import json
-from types import SimpleNamespace
-
 import keras
 import numpy as np
 import pytest
@@ -11,9 +8,9 @@ import tensorflow as tf
 from networks import small
 from PIL import Image
 
-from benchmarks import decoders, positions
-from segnet_tf.datasets.split import Split
-from segnet_tf.datasets.synthetic import INFO, load
+from benchmarks import decoders, positions, smaller
+from segnet_tf import datasets
+from segnet_tf.datasets.synthetic import INFO, draw_scene
 from segnet_tf.errors import UserError
 from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
 from segnet_tf.models.variants import VARIANTS
@@ -40,32 +37,18 @@ def test_bytes_stored_for_the_decoder(name, mode, expected):
     assert decoders.stored_bytes(model, 360, 480) == expected
 
 
-def test_a_sweep_of_what_is_known():
-    whole = load("val:2")
-    model = small("segnet_basic")
-
-    def predicted(image):
-        return np.asarray(model(image[None].astype("float32"))).argmax(-1)[0]
-
-    pairs = [(image, predicted(image).astype(np.uint8)) for image, _ in whole]
-    truth = Split(INFO, "own", whole.names, lambda index: pairs[index])
-    scores = decoders.sweep(model, truth)
-    assert scores == pytest.approx(dict.fromkeys(decoders.SCORES, 100.0))
-
-
 def test_the_table_and_the_plot(tmp_path):
     run = {"G": 80.0, "C": 60.0, "mIoU": 40.0, "BF": 30.0}
     results = {
         "segnet_basic": [run, {**run, "BF": 34.0}],
         "fcn_basic_no_addition": [run],
-        "fcn_basic": [],
     }
     measure = {"parameters": 1_416_075, "argmax": 2**20, "window": 2**17, "ms": None}
     measures = {name: measure for name in results}
     measures["segnet_basic"] = {**measure, "ms": 123.4}
-    decoders.report(results, measures, tmp_path)
-    lines = (tmp_path / "table.md").read_text().splitlines()
-    assert len(lines) == 4  # head, rule, and what has been trained
+    decoders.report(results, measures, tmp_path, "At some size.\n\n")
+    first, _, *lines = (tmp_path / "table.md").read_text().splitlines()
+    assert first == "At some size." and len(lines) == 4
     columns = {line.count("|") for line in lines}
     assert len(columns) == 1
     assert lines[2].startswith(
@@ -115,45 +98,76 @@ def test_wrong_positions_survive_saving(tmp_path):
 
 def test_the_positions_table(tmp_path):
     run = {"G": 80.0, "C": 60.0, "mIoU": 40.0, "BF": 30.0}
-    positions.report({"true": [run, {**run, "BF": 34.0}], "fixed": [run]}, tmp_path)
+    results = {"true": [run, {**run, "BF": 34.0}], "fixed": [run]}
+    positions.report(results, tmp_path, "")
     lines = (tmp_path / "table.md").read_text().splitlines()
     assert lines[2] == "| true | 80.0 ± 0.0 | 60.0 ± 0.0 | 40.0 ± 0.0 | 32.0 ± 2.8 |"
     assert lines[3] == "| fixed | 80.0 | 60.0 | 40.0 | 30.0 |"
     assert (tmp_path / "plot.png").is_file()
 
 
-@pytest.mark.slow
-def test_both_benchmarks_at_toy_size(tmp_path, monkeypatch):
-    command = [
-        "decoders", "--models", "basic_bilinear", "basic_single_channel_decoder",
-        "--train-split=train:4", "--val-split=val:1", "--epochs=1", "--seeds=1",
-        "--crop=32x48", "--batch-size=2", "--height=32", "--width=48", "--repeats=1",
-        "--output", str(tmp_path),
+def toy_command(name: str, folder, *flags) -> list[str]:
+    return [
+        name, "--dataset=folder", f"--data-dir={folder / 'streets'}", "--filters=8",
+        "--epochs=1", "--seeds=1", "--crop=32x48", "--batch-size=2",
+        f"--output={folder / name}", *flags,
     ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_both_benchmarks_at_toy_size(tmp_path, monkeypatch, capsys):
+    command = ["smaller", str(tmp_path / "streets"), "--size=32x48"]
+    monkeypatch.setattr("sys.argv", [*command, "--train=4", "--val=2"])
+    smaller.main()
+    models = ("--models", "basic_bilinear", "basic_single_channel_decoder")
+    sizes = ("--height=32", "--width=48", "--repeats=1")
+    command = toy_command("decoders", tmp_path, *models, *sizes)
     monkeypatch.setattr("sys.argv", command)
     decoders.main()
-    first = (tmp_path / "table.md").read_text()
-    assert first.count("\n") == 4 and "not measured" not in first
-    scores = tmp_path / "basic_bilinear-0" / "decoder.json"
-    assert set(json.loads(scores.read_text())) == set(decoders.SCORES)
+    first = (tmp_path / "decoders" / "table.md").read_text()
+    assert first.count("\n|") == 4 and "not measured" not in first
+    assert "2 images of 32x48, after 1 passes over 4 images of 32x48" in first
+    assert "8 filters" in first and "python -m benchmarks.decoders --dataset" in first
+    assert "1 left: about" in capsys.readouterr().out
     # A second call finds all of it finished, and trains nothing.
     monkeypatch.setattr(decoders, "train", None)
     decoders.main()
-    monkeypatch.setattr("sys.argv", [*command, "--epochs=2"])
+    monkeypatch.setattr("sys.argv", [*command, "--filters=16"])
     with pytest.raises(UserError, match="basic_bilinear-0: holds another run"):
         decoders.main()
     monkeypatch.undo()
-    command = [
-        "positions", "--kinds", "random", "--train-split=train:4",
-        "--val-split=val:1", "--epochs=1", "--seeds=1", "--crop=32x48",
-        "--batch-size=2", "--output", str(tmp_path / "positions"),
-    ]  # fmt: skip
+    command = toy_command("positions", tmp_path, "--kinds", "random")
     monkeypatch.setattr("sys.argv", command)
     positions.main()
-    assert (tmp_path / "positions" / "table.md").read_text().count("\n") == 3
+    assert (tmp_path / "positions" / "table.md").read_text().count("\n|") == 3
 
 
-def test_a_crop_that_is_none():
-    arguments = SimpleNamespace(crop="32")
+def test_small_scenes_as_a_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "streets"
+    command = ["smaller", str(folder), "--size=32x48", "--train=3", "--val=2"]
+    monkeypatch.setattr("sys.argv", command)
+    smaller.main()
+    train, val = (datasets.load("folder", name, folder) for name in ("train", "val"))
+    assert (len(train), len(val)) == (3, 2)
+    assert train.info.classes == INFO.classes and train.info.colours == INFO.colours
+    for index, (image, labels) in enumerate(val):
+        expected = draw_scene(1, index, 32, 48)
+        np.testing.assert_array_equal(image, expected[0])
+        np.testing.assert_array_equal(labels, expected[1])
+    with pytest.raises(UserError, match="already there"):
+        smaller.main()
+
+
+def test_other_data_made_small():
+    image = np.zeros((4, 6, 3), np.uint8)
+    image[::2] = 100
+    labels = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    small_image, small_labels = smaller.resized(image, labels, (2, 3))
+    assert (small_image == 50).all()  # the mean of a block
+    assert small_labels.shape == (2, 3) and np.isin(small_labels, labels).all()
+
+
+def test_a_size_that_is_none():
+    assert smaller.parsed_size("--crop", "32x48") == (32, 48)
     with pytest.raises(UserError, match="--crop: '32' is not HxW"):
-        decoders.configuration(arguments, "segnet_basic", 0)
+        smaller.parsed_size("--crop", "32")
