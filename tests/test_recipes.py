@@ -18,6 +18,28 @@ def test_recipe_is_a_valid_configuration(name):
     assert RECIPES[name].expects
 
 
+def test_every_network_has_a_recipe():
+    assert {recipe.options["model"] for recipe in RECIPES.values()} == set(MODELS)
+    for name, recipe in RECIPES.items():
+        if name.startswith("paper_"):
+            assert name == f"paper_{recipe.options['model']}"
+            # What has not been run must not promise a score.
+            assert recipe.expects.endswith("untested so far")
+
+
+def test_papers_solvers():
+    def solver(name: str) -> tuple:
+        options = RECIPES[name].options
+        steps = 92 * options["epochs"]
+        shared = [options[key] for key in ("optimizer", "schedule", "batch_size")]
+        assert shared == ["sgd", "constant", 4]
+        return round(steps, -3), options["learning_rate"]
+
+    assert solver("paper_segnet") == solver("paper_fcn8s") == (40_000, 1e-3)
+    assert solver("paper_bayesian_segnet") == (60_000, 1e-3)
+    assert solver("paper_segnet_basic") == solver("paper_fcn_basic") == (10_000, 0.1)
+
+
 def configured(monkeypatch, *flags) -> TrainConfig:
     """What train.py makes of its flags, without the training."""
     import segnet_tf.training
