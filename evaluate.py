@@ -18,6 +18,7 @@ from segnet_tf.quiet import import_tensorflow
 def main() -> None:
     from segnet_tf.datasets import DATASETS, load
     from segnet_tf.inference import find_model
+    from segnet_tf.saving import read_labels
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -42,9 +43,11 @@ def main() -> None:
         "samples",
     )
     arguments = parser.parse_args()
-    split = load(arguments.dataset, arguments.split, arguments.data_dir)
     path = find_model(arguments.model, forms=("model.keras",))
-    check_classes(path, split.info)
+    labels = read_labels(path)
+    channels = labels.channels if labels else 3
+    split = load(arguments.dataset, arguments.split, arguments.data_dir, channels)
+    check_classes(path, labels, split.info)
     name = path.parent.name if path.name == "model.keras" else path.stem
     default = Path("evaluations") / f"{name}-{arguments.dataset}-{split.name}"
     output = Path(arguments.output or default)
@@ -53,11 +56,8 @@ def main() -> None:
         judge_confidence(path, split, output, arguments.reliability)
 
 
-def check_classes(path: Path, info) -> None:
+def check_classes(path: Path, labels, info) -> None:
     """Refuses to score a model on classes that it does not mean."""
-    from segnet_tf.saving import read_labels
-
-    labels = read_labels(path)
     if labels is not None and labels.classes != info.classes:
         raise UserError(
             f"{path} predicts {', '.join(labels.classes)}; {info.name} has "

@@ -65,11 +65,13 @@ def export(arguments: argparse.Namespace) -> bool:
         )
     split = None
     if arguments.dataset:
-        split = datasets.load(arguments.dataset, arguments.split, arguments.data_dir)
+        split = datasets.load(
+            arguments.dataset, arguments.split, arguments.data_dir, info.channels
+        )
     size = (arguments.height, arguments.width)
     calibration = []
     if arguments.calibration:
-        calibration = calibration_images(arguments.calibration, size)
+        calibration = calibration_images(arguments.calibration, size, info.channels)
     check_calibration(arguments.quantize, calibration)
 
     import_tensorflow()
@@ -90,7 +92,7 @@ def export(arguments: argparse.Namespace) -> bool:
         "savedmodel": partial(exporting.export_savedmodel, input_dtype=arguments.input),
         "onnx": exporting.export_onnx,
     }[arguments.format]
-    images = parity.trial_images(size, split, calibration)
+    images = parity.trial_images(size, split, calibration, info.channels)
 
     def measured(path):
         program = open_program(path, form=arguments.format)

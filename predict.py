@@ -85,12 +85,13 @@ def predict_files(
         here = Path.cwd()
         print("model:", path.relative_to(here) if path.is_relative_to(here) else path)
     predictor = Predictor(path, threads)
+    channels = predictor.info.channels
     if samples is not None:
         from segnet_tf.uncertainty import MonteCarlo, write_uncertainty
 
         sampler = MonteCarlo(predictor.keras_model(), samples)
     for name in images:
-        image = read_image(name)
+        image = read_image(name, channels)
         stem = output / Path(name).stem
         if samples is None:
             labels = predictor.labels(image)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from segnet_tf.errors import UserError
-from segnet_tf.images import IMAGE_SUFFIXES, read_image
+from segnet_tf.images import IMAGE_SUFFIXES, read_image, resized
 
 __all__ = ["calibration_images", "check_calibration"]
 
@@ -17,12 +17,12 @@ CALIBRATION_IMAGES = 100
 
 
 def calibration_images(
-    folder: str | os.PathLike, size: tuple[int, int]
+    folder: str | os.PathLike, size: tuple[int, int], channels: int = 3
 ) -> list[np.ndarray]:
     """Up to `CALIBRATION_IMAGES` images of a folder, spread over it, at one size.
 
     Returns:
-        uint8 (height, width, 3) each, resized.
+        uint8 (height, width, channels) each, resized.
 
     Raises:
         UserError: where the folder holds no image.
@@ -36,11 +36,10 @@ def calibration_images(
         raise UserError(f"{folder}: no images there to calibrate with")
     count = min(len(found), CALIBRATION_IMAGES)
     spread = [found[i * len(found) // count] for i in range(count)]
-    resized = (
-        Image.fromarray(read_image(path)).resize(size[::-1], Image.Resampling.BILINEAR)
+    return [
+        resized(read_image(path, channels), size, Image.Resampling.BILINEAR)
         for path in spread
-    )
-    return [np.asarray(image) for image in resized]
+    ]
 
 
 def check_calibration(quantize: str, images: Sequence[np.ndarray]) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, fields
 
 from segnet_tf.datasets import DATASETS
 from segnet_tf.errors import UserError
+from segnet_tf.images import CHANNELS
 
 __all__ = ["TrainConfig"]
 
@@ -34,6 +35,11 @@ class TrainConfig:
     data_dir: str | None = _option(None, "folder of the data set")
     train_split: str = _option("train", "split, or text file of frame names")
     val_split: str = _option("val", "split, or text file of frame names")
+    channels: int = _option(
+        3,
+        "of an image: 1 grey, 3 RGB; folder also 4, RGBA as stored: RGB and infrared",
+        tuple(CHANNELS),
+    )
     model: str = _option("segnet_lite", "network, a key of segnet_tf.MODELS")
     pooling_mode: str = _option(
         "argmax", "how pooling positions are held", ("argmax", "window", "mask")
@@ -82,7 +88,7 @@ class TrainConfig:
         for name, choices in _choices().items():
             value = getattr(self, name)
             if value is not None and value not in choices:
-                raise UserError(f"{name}: {value!r} is not one of {', '.join(choices)}")
+                raise UserError(f"{name}: {value!r} is not one of {_listed(choices)}")
         for name in POSITIVE:
             # Written so that NaN fails too.
             if not 0 < getattr(self, name) < float("inf"):
@@ -106,6 +112,10 @@ class TrainConfig:
                 "jit_compile: XLA has no max-pooling with argmax: add --pooling-mode "
                 "window or mask"
             )
+
+
+def _listed(choices: tuple) -> str:
+    return ", ".join(map(str, choices))
 
 
 def _choices() -> dict[str, tuple]:

@@ -32,7 +32,7 @@ def converted(
     """A flatbuffer of builtin operators.
 
     Args:
-        serve: a tf.function of one image, (1, H, W, 3).
+        serve: a tf.function of one image, (1, H, W, C).
         model: what it calls, whose variables go along.
         quantize, input_dtype, calibration: as in `segnet_tf.export.export_tflite`.
 

@@ -73,7 +73,7 @@ def evaluate(model: keras.Model, split: Split) -> Evaluation:
     """Runs every image of a split through a model and scores its labels.
 
     Args:
-        model: logits (B, H, W, classes) from float32 (B, H, W, 3) in [0, 255].
+        model: logits (B, H, W, classes) from float32 (B, H, W, channels) in [0, 255].
 
     Raises:
         UserError: where the model's classes are not the split's in number.
@@ -103,7 +103,7 @@ def evaluate(model: keras.Model, split: Split) -> Evaluation:
 
 @lru_cache(maxsize=1)  # scores and the sheet after them are of one model
 def label_function(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """Labels int64 (B, H, W) from images (B, H, W, 3); traced once for all sizes."""
+    """Labels int64 (B, H, W) from images (B, H, W, C); traced once for all sizes."""
 
     @tf.function(reduce_retracing=True)
     def predict(images):

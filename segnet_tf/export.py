@@ -1,12 +1,13 @@
 """From a Keras model to what other programs run: TFLite, SavedModel, ONNX.
 
-Everything that leaves here takes RGB images of 0 to 255 and carries its class names.
+Everything that leaves here takes images of 0 to 255, in as many channels as its model
+(`segnet_tf.images.CHANNELS`), and carries its class names.
 """
 
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import keras
@@ -19,6 +20,7 @@ from segnet_tf.datasets.split import DatasetInfo
 from segnet_tf.errors import UserError
 from segnet_tf.files import replacing, write_json
 from segnet_tf.footprint import footprint, size_multiple
+from segnet_tf.images import CHANNELS
 from segnet_tf.lowering import in_float32, lowered, one_image, sum_limits
 from segnet_tf.models import with_pooling_mode
 from segnet_tf.saving import LABELS_ENTRY
@@ -49,7 +51,7 @@ def export_tflite(
     """Writes a `.tflite` file of builtin operators only.
 
     Args:
-        model: logits (B, H, W, classes) from float32 (B, H, W, 3) in [0, 255].
+        model: logits (B, H, W, classes) from float32 (B, H, W, C) in [0, 255].
         path: replaced in one step.
         info: the classes the model predicts.
         size: height and width of the input tensor.
@@ -58,7 +60,7 @@ def export_tflite(
         output: "logits" or "probabilities", float32 (1, H, W, classes), or "labels",
             uint8 (1, H, W).
         input_dtype: "uint8" or "float32", 0 to 255 either way.
-        calibration: images, uint8 (height, width, 3), for int8.
+        calibration: images, uint8 (height, width, C), for int8.
 
     Returns:
         What the file says about itself.
@@ -66,7 +68,7 @@ def export_tflite(
     Raises:
         UserError: for a model, size or calibration that cannot be exported.
     """
-    _check(model, info, size)
+    info = _checked(model, info, size)
     check_calibration(quantize, calibration)
     multiple = size_multiple(model)
     fits = size[0] % multiple == 0 and size[1] % multiple == 0
@@ -94,12 +96,15 @@ def export_tflite(
     return facts
 
 
-def _check(model: keras.Model, info: DatasetInfo, size: tuple[int, int]) -> None:
+def _checked(
+    model: keras.Model, info: DatasetInfo, size: tuple[int, int]
+) -> DatasetInfo:
+    """What the file is to say of its classes, and of its input's channels."""
     shapes = (tuple(model.input_shape), tuple(model.output_shape))
-    if any(len(shape) != 4 for shape in shapes) or shapes[0][-1] != 3:
+    if any(len(shape) != 4 for shape in shapes) or shapes[0][-1] not in CHANNELS:
         raise UserError(
             f"{model.name}: maps {shapes[0]} to {shapes[1]}; what can be exported "
-            "maps RGB images (B, H, W, 3) to logits (B, H, W, classes)"
+            "maps images (B, H, W, 1, 3 or 4) to logits (B, H, W, classes)"
         )
     if shapes[1][-1] != info.num_classes:
         raise UserError(
@@ -108,6 +113,7 @@ def _check(model: keras.Model, info: DatasetInfo, size: tuple[int, int]) -> None
         )
     if min(size) < 1:
         raise UserError(f"{size[0]}x{size[1]}: no image has that size")
+    return replace(info, channels=shapes[0][-1])
 
 
 def _head(logits, output: str):
@@ -127,8 +133,9 @@ def export_savedmodel(
     """Writes a SavedModel as TF Serving and KServe expect it.
 
     Signatures, both for images of any size, all of one size in a batch:
-        serving_default: `image` uint8 or float32 (B, H, W, 3) in [0, 255].
-        serve_encoded: `encoded` string (B,), the bytes of JPEG or PNG files.
+        serving_default: `image` uint8 or float32 (B, H, W, C) in [0, 255].
+        serve_encoded: `encoded` string (B,), the bytes of JPEG or PNG files (of four
+            channels: PNG alone).
         Both return `labels` uint8 (B, H, W) and `probabilities` float32
         (B, H, W, classes).
 
@@ -143,7 +150,7 @@ def export_savedmodel(
         UserError: for a folder that is there, or a model that does not fit `info`.
     """
     path = Path(path)
-    _check(model, info, (1, 1))
+    info = _checked(model, info, (1, 1))
     if path.exists():
         raise UserError(f"{path}: already there: choose another --output")
     twin = _float32(model)
@@ -157,12 +164,14 @@ def export_savedmodel(
             "probabilities": tf.nn.softmax(logits),
         }
 
-    images = tf.TensorSpec((None, None, None, 3), input_dtype, name="image")
+    shape = (None, None, None, info.channels)
+    images = tf.TensorSpec(shape, input_dtype, name="image")
     files = tf.TensorSpec((None,), tf.string, name="encoded")
     endpoints = {
         "serving_default": tf.function(predict, input_signature=[images]),
         "serve_encoded": tf.function(
-            lambda encoded: predict(_decoded(encoded)), input_signature=[files]
+            lambda encoded: predict(_decoded(encoded, info.channels)),
+            input_signature=[files],
         ),
     }
     with replacing(path) as temporary:
@@ -170,11 +179,11 @@ def export_savedmodel(
         write_json(temporary / "assets.extra" / LABELS_ENTRY, labels)
 
 
-def _decoded(encoded):
-    """uint8 (B, H, W, 3) from the bytes of B files."""
+def _decoded(encoded, channels: int):
+    """uint8 (B, H, W, channels) from the bytes of B files."""
 
     def decode(data):
-        return tf.io.decode_image(data, channels=3, expand_animations=False)
+        return tf.io.decode_image(data, channels, expand_animations=False)
 
     size = tf.shape(decode(encoded[0]))
 
@@ -183,7 +192,7 @@ def _decoded(encoded):
         tf.debugging.assert_equal(
             tf.shape(image), size, "the images of a batch must be of one size"
         )
-        return tf.ensure_shape(image, (None, None, 3))
+        return tf.ensure_shape(image, (None, None, channels))
 
     return tf.map_fn(decode_alike, encoded, fn_output_signature=tf.uint8)
 
@@ -197,7 +206,7 @@ def _float32(model: keras.Model) -> keras.Model:
 
 
 def export_onnx(model: keras.Model, path: str | os.PathLike, info: DatasetInfo) -> None:
-    """Writes an ONNX file: `image` float32 (B, H, W, 3) in [0, 255] -> `logits`.
+    """Writes an ONNX file: `image` float32 (B, H, W, C) in [0, 255] -> `logits`.
 
     Through Keras' exporter, which needs the packages onnx and tf2onnx; positions are
     held as `window`. labels.json lies beside the file, and the same text in the
@@ -206,7 +215,7 @@ def export_onnx(model: keras.Model, path: str | os.PathLike, info: DatasetInfo) 
     Raises:
         UserError: without those packages, or for a model that does not fit `info`.
     """
-    _check(model, info, (1, 1))
+    info = _checked(model, info, (1, 1))
     try:
         import onnx
         import tf2onnx  # noqa: F401
@@ -216,7 +225,8 @@ def export_onnx(model: keras.Model, path: str | os.PathLike, info: DatasetInfo) 
             "pip install 'segnet-tf[onnx]'"
         ) from None
 
-    image = keras.InputSpec(shape=(None, None, None, 3), dtype="float32", name="image")
+    shape = (None, None, None, info.channels)
+    image = keras.InputSpec(shape=shape, dtype="float32", name="image")
     twin = _float32(with_pooling_mode(model, "window"))
     with replacing(path) as temporary:
         twin.export(temporary, "onnx", verbose=False, input_signature=[image])

@@ -14,7 +14,18 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from segnet_tf.errors import UserError
 
-__all__ = ["IMAGE_SUFFIXES", "read_image", "read_mask", "read_pair"]
+__all__ = [
+    "CHANNELS",
+    "IMAGE_SUFFIXES",
+    "grey",
+    "read_image",
+    "read_mask",
+    "read_pair",
+    "resized",
+]
+
+CHANNELS = {1: "grey", 3: "RGB", 4: "RGB and a fourth, stored as alpha"}
+"""What the channels of an image are, by their number."""
 
 # A list of our own keeps out what else Pillow opens: EPS, for one, starts Ghostscript.
 # JPEG brings in MPO, which many cameras write under the name .jpg.
@@ -44,7 +55,7 @@ _TURNS = {
 _STRETCHES = {"L;2": 85, "L;4": 17}
 
 
-def read_image(path: str | os.PathLike) -> np.ndarray:
+def read_image(path: str | os.PathLike, channels: int = 3) -> np.ndarray:
     """An image as people see it: uint8 RGB (H, W, 3), read-only.
 
     Turned upright by its EXIF tag; the first frame of several. Grey is repeated,
@@ -52,12 +63,45 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     converted without a colour profile. What is transparent lies on white, as a page
     shows it: the colours that files hold under it are arbitrary.
 
+    Args:
+        channels: 1 for that in grey, (H, W, 1); 4 for RGBA as it is stored, (H, W, 4),
+            where alpha is a measurement of its own, such as infrared.
+
     Raises:
         UserError: where the file is missing, damaged, no image, of more than 179
-            million pixels (Pillow's limit), or of pixels that have no known white.
+            million pixels (Pillow's limit), of pixels that have no known white, or not
+            RGBA where that is asked for.
+        ValueError: for a number of channels that is not in `CHANNELS`.
     """
+    if channels not in CHANNELS:
+        raise ValueError(f"channels must be one of {[*CHANNELS]}, not {channels!r}")
     with _opened(path) as image:
-        return _rgb(_upright(image))
+        upright = _upright(image)
+        if channels == 4:
+            return _stored_rgba(upright)
+        return grey(_rgb(upright)) if channels == 1 else _rgb(upright)
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    """Brightness as the eye weighs colours (ITU-R 601): uint8 (H, W, 3) to (H, W, 1).
+
+    Where the three are equal, it is the same.
+    """
+    return np.asarray(Image.fromarray(image).convert("L"))[..., None]
+
+
+def resized(
+    image: np.ndarray, size: tuple[int, int], resampling: Image.Resampling
+) -> np.ndarray:
+    """An image uint8 (H, W, channels) at another height and width.
+
+    Each channel by itself: of RGBA, Pillow would blank what alpha calls transparent.
+    """
+    channels = (Image.fromarray(channel) for channel in np.moveaxis(image, -1, 0))
+    return np.stack(
+        [np.asarray(channel.resize(size[::-1], resampling)) for channel in channels],
+        axis=-1,
+    )
 
 
 def read_mask(
@@ -105,13 +149,14 @@ def read_pair(
     image_path: str | os.PathLike,
     mask_path: str | os.PathLike,
     colours: Mapping[tuple[int, int, int], int] | None = None,
+    channels: int = 3,
 ) -> tuple[np.ndarray, np.ndarray]:
     """An image and its mask, as `read_image` and `read_mask` give them.
 
     Raises:
         UserError: as theirs, and where the two are not of one size.
     """
-    image, mask = read_image(image_path), read_mask(mask_path, colours)
+    image, mask = read_image(image_path, channels), read_mask(mask_path, colours)
     if image.shape[:2] != mask.shape:
         with _opened(image_path) as stored:
             turned = stored.size == mask.shape[::-1]
@@ -178,6 +223,15 @@ def _rgb(image: Image.Image) -> np.ndarray:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return np.asarray(image.convert("RGB"))
+
+
+def _stored_rgba(image: Image.Image) -> np.ndarray:
+    if image.mode != "RGBA":
+        raise UserError(
+            f"holds {'+'.join(image.getbands())}, not four channels: save it as an "
+            "RGBA PNG, with the fourth channel as alpha"
+        )
+    return np.asarray(image)
 
 
 def _eight_bits(pixels: np.ndarray) -> np.ndarray:

@@ -70,12 +70,13 @@ class Predictor:
         threads: on how many to compute; all cores by default.
 
     Attributes:
-        info: the classes that the labels stand for.
+        info: the classes that the labels stand for, and the channels of an image.
 
     Raises:
         UserError: where the file is no model, or does not name its classes. The
-            methods raise it for what the file does not give, and for an image's size
-            where the file was exported for a single other one.
+            methods raise it for what the file does not give, for an image of other
+            channels, and for its size where the file was exported for a single other
+            one.
     """
 
     def __init__(self, path: str | os.PathLike, threads: int | None = None):
@@ -90,19 +91,19 @@ class Predictor:
         return self._program.model
 
     def logits(self, image: np.ndarray) -> np.ndarray:
-        """Logits float32 (H, W, classes) of an image uint8 (H, W, 3)."""
+        """Logits float32 (H, W, classes) of an image uint8 (H, W, channels)."""
         self._must_give("logits")
         return self._collected(image, lambda logits: logits)
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
-        """Class probabilities float32 (H, W, classes) of an image uint8 (H, W, 3)."""
+        """Probabilities float32 (H, W, classes) of an image uint8 (H, W, channels)."""
         self._must_give("probabilities", "logits")
         if self._program.output == "logits":
             return self._collected(image, _softmax)
         return self._collected(image, lambda probabilities: probabilities)
 
     def labels(self, image: np.ndarray) -> np.ndarray:
-        """Class ids uint8 (H, W) of an image uint8 (H, W, 3)."""
+        """Class ids uint8 (H, W) of an image uint8 (H, W, channels)."""
         if self._program.output == "labels":
             return self._collected(image, lambda labels: labels)
         return self._collected(image, lambda scores: scores.argmax(-1).astype(np.uint8))
@@ -117,6 +118,11 @@ class Predictor:
 
     def _collected(self, image: np.ndarray, finish: Callable) -> np.ndarray:
         """`finish` of the program's output, whole or tile by tile."""
+        if image.ndim != 3 or image.shape[-1] != self.info.channels:
+            raise UserError(
+                f"{self._path}: takes images (height, width, {self.info.channels}), "
+                f"not {image.shape}"
+            )
         height, width = image.shape[:2]
         multiple = self._program.multiple
         image = padded(image, height + -height % multiple, width + -width % multiple)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from segnet_tf.errors import UserError
+from segnet_tf.images import CHANNELS
 from segnet_tf.tflite_file import Facts, interpreter, litert_errors, stored_facts
 
 __all__ = ["describe", "operators", "peak_memory"]
@@ -72,7 +73,8 @@ def _input_notes(facts: Facts | None, details: dict) -> list[str]:
     else:
         size = f"any height and width that are multiples of {facts.multiple}, after "
         size += "resizing the input tensor"
-    return ["batch, height, width, RGB; 0 to 255, nothing subtracted", size]
+    channels = CHANNELS[facts.info.channels]
+    return [f"batch, height, width, {channels}; 0 to 255, nothing subtracted", size]
 
 
 def _class_lines(facts: Facts | None) -> list[str]:

@@ -20,6 +20,7 @@ import tensorflow as tf
 from segnet_tf import datasets
 from segnet_tf.datasets.split import IGNORE_LABEL, Split
 from segnet_tf.files import write_json
+from segnet_tf.images import grey
 from segnet_tf.inspection import operator_lines, operators, peak_memory
 from segnet_tf.lowering import one_image
 from segnet_tf.metrics import Scores, confusion_matrix
@@ -116,15 +117,23 @@ def measure(
 
 
 def trial_images(
-    size: tuple[int, int], split: Split | None, others: list[np.ndarray]
+    size: tuple[int, int],
+    split: Split | None,
+    others: list[np.ndarray],
+    channels: int = 3,
 ) -> list[np.ndarray]:
-    """Images to compare outputs on: of the split, else `others`, else generated."""
+    """Images to compare outputs on: of the split, else `others`, else generated.
+
+    What is generated has the brightness as its fourth channel where it needs one.
+    """
     if split is None and others:
         found = others[:: max(1, len(others) // TRIALS)][:TRIALS]
     else:
-        split = split or datasets.load("synthetic", "val")
+        split = split or datasets.load("synthetic", "val", channels=min(channels, 3))
         indices = range(0, len(split), max(1, len(split) // TRIALS))
         found = [split.read(index)[0] for index in indices[:TRIALS]]
+    if found[0].shape[-1] < channels:
+        found = [np.concatenate([image, grey(image)], axis=-1) for image in found]
     return [fitted(image, size) for image in found]
 
 

@@ -46,6 +46,9 @@ class Augmentation:
         flip: mirror half of the crops.
         light: largest change of brightness, contrast and saturation (0.3 = 30 %).
         degrade: share of the crops that get noise, blur or JPEG artefacts, one of them.
+
+    A fourth channel moves along with the others, but keeps its values: light and
+    degrade are of pictures, and nobody knows here what else was measured.
     """
 
     crop: tuple[int, int]
@@ -68,7 +71,8 @@ def training_batches(
         start: how many samples an earlier part of the run has consumed.
 
     Yields:
-        images float32 (B, h, w, 3) in [0, 255]; labels uint8 (B, h, w), void = 255.
+        images float32 (B, h, w, channels) in [0, 255]; labels uint8 (B, h, w), void =
+        255.
     """
 
     def sample(n):
@@ -101,7 +105,8 @@ def evaluation_batches(split: Split) -> tf.data.Dataset:
     """Every image once, in order, whole, at its own size, in batches of one.
 
     Yields:
-        image float32 (1, H, W, 3) in [0, 255]; labels uint8 (1, H, W), void = 255.
+        image float32 (1, H, W, channels) in [0, 255]; labels uint8 (1, H, W), void =
+        255.
     """
 
     def sample(index):
@@ -127,19 +132,20 @@ def reading_errors() -> Iterator[None]:
 
 def _read(split: Split, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     image, labels = tf.numpy_function(split.read, [index], (tf.uint8, tf.uint8))
-    return tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(labels, (None,) * 2)
+    image = tf.ensure_shape(image, (None, None, split.info.channels))
+    return image, tf.ensure_shape(labels, (None,) * 2)
 
 
 def augment(image, labels, augmentation: Augmentation, seed) -> tuple:
     """One random crop of an image and its labels.
 
     Args:
-        image: uint8 (H, W, 3); labels: uint8 (H, W).
+        image: uint8 (H, W, channels), 1, 3 or 4; labels: uint8 (H, W).
         seed: two integers that decide everything.
 
     Returns:
-        image float32 (h, w, 3) in [0, 255]; labels uint8 (h, w), void where the crop
-        reaches beyond the image.
+        image float32 (h, w, channels) in [0, 255]; labels uint8 (h, w), void where the
+        crop reaches beyond the image.
     """
     seed = tf.cast(tf.stack(seed), tf.int32)
     rolls = tf.random.stateless_uniform([7], seed)
@@ -148,11 +154,12 @@ def augment(image, labels, augmentation: Augmentation, seed) -> tuple:
         mirrored = rolls[3] < 0.5
         image = tf.where(mirrored, image[:, ::-1], image)
         labels = tf.where(mirrored, labels[:, ::-1], labels)
+    picture, measured = image[..., :3], image[..., 3:]
     if augmentation.light:
-        image = _relight(image, augmentation.light * (2 * rolls[4:] - 1))
+        picture = _relight(picture, augmentation.light * (2 * rolls[4:] - 1))
     if augmentation.degrade:
-        image = _degraded(image, augmentation.degrade, seed)
-    return image, labels
+        picture = _degraded(picture, augmentation.degrade, seed)
+    return tf.concat([picture, measured], axis=-1), labels
 
 
 def _zoomed_crop(image, labels, augmentation, rolls):
@@ -179,7 +186,9 @@ def _zoomed_crop(image, labels, augmentation, rolls):
     image = tf.image.resize(cut, augmentation.crop, antialias=True)
     labels = tf.image.resize(cut_labels[..., None], augmentation.crop, method="nearest")
     shape = augmentation.crop
-    return tf.ensure_shape(image, (*shape, 3)), tf.ensure_shape(labels[..., 0], shape)
+    return tf.ensure_shape(image, (*shape, image.shape[-1])), tf.ensure_shape(
+        labels[..., 0], shape
+    )
 
 
 def _relight(image, change):
@@ -215,7 +224,7 @@ def _blurred(image, radius):
     reach = int(3 * MOST_BLUR)
     steps = tf.range(-reach, reach + 1, dtype=tf.float32)
     weights = tf.nn.softmax(-((steps / tf.maximum(radius, 0.1)) ** 2) / 2)
-    rows = tf.tile(weights[:, None, None, None], [1, 1, 3, 1])
+    rows = tf.tile(weights[:, None, None, None], [1, 1, image.shape[-1], 1])
     ends = [[0, 0], [reach, reach], [reach, reach], [0, 0]]
     padded = tf.pad(image[None], ends, "SYMMETRIC")
     columns = tf.transpose(rows, [1, 0, 2, 3])

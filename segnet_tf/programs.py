@@ -27,7 +27,8 @@ class Program:
     """A model file, ready to run.
 
     Attributes:
-        run: uint8 (H, W, 3) -> float32 (H, W, classes), or uint8 (H, W) of labels.
+        run: uint8 (H, W, info.channels) -> float32 (H, W, classes), or uint8 (H, W) of
+            labels.
         output: which it is: "logits", "probabilities" or "labels".
         info: the classes it predicts.
         multiple: what the image's height and width must be multiples of.

@@ -101,7 +101,7 @@ def reliability_of(
     """The reliability of a predictor over a split.
 
     Args:
-        probabilities: an image uint8 (H, W, 3) to (H, W, classes).
+        probabilities: an image uint8 (H, W, C) to (H, W, classes).
         pairs: images and labels uint8 (H, W), void = 255, such as a `Split`.
     """
     reliability = Reliability()

@@ -14,10 +14,12 @@ import csv
 import json
 import shutil
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
 
+from segnet_tf.config import TrainConfig
 from segnet_tf.errors import UserError
 from segnet_tf.files import replacing, write_json
 from segnet_tf.visualize import draw_curves
@@ -70,7 +72,8 @@ class Run:
         for folder in folders:
             if not (folder / "config.json").is_file():
                 continue
-            found = _read_config(folder / "config.json")
+            # An option that is younger than the run had its default.
+            found = {**asdict(TrainConfig()), **_read_config(folder / "config.json")}
             # Where the data lies today does not make it another run.
             names = [
                 name

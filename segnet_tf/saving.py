@@ -1,14 +1,14 @@
 """Model files that know their classes.
 
 A `.keras` file is a zip archive; ours carries one more entry, `labels.json`, with the
-class names, their colours and the void id, so that whoever has the file can read its
-predictions.
+class names, their colours, the void id and the number of an image's channels, so that
+whoever has the file can read its predictions.
 """
 
 import json
 import os
 import zipfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from segnet_tf.datasets.split import DatasetInfo
@@ -26,10 +26,12 @@ def save_model(model, path: str | os.PathLike, info: DatasetInfo) -> None:
     Args:
         model: a functional keras.Model, compiled or not.
         path: must end in ".keras"; replaced in one step.
-        info: the data set whose classes the model predicts.
+        info: the data set whose classes the model predicts; how many channels its
+            images have is the model's to say.
     """
     import keras
 
+    info = replace(info, channels=model.inputs[0].shape[-1])
     bare = keras.Model(model.input, model.output, name=model.name)
     with replacing(path) as temporary:
         bare.save(temporary)

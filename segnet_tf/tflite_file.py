@@ -163,9 +163,10 @@ def interpreter(path: str | os.PathLike, threads: int | None = None):
 
 
 def resize(loaded, height: int, width: int) -> None:
-    """Makes an interpreter of ours ready for RGB images of a size."""
+    """Makes an interpreter of ours ready for images of a size."""
     [source] = loaded.get_input_details()
-    loaded.resize_tensor_input(source["index"], (1, height, width, 3))
+    channels = source["shape"][-1]
+    loaded.resize_tensor_input(source["index"], (1, height, width, channels))
     loaded.allocate_tensors()
 
 

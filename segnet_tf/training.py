@@ -67,7 +67,7 @@ def train(config: TrainConfig, output: str | None = None, resume: bool = False) 
     """
     _check_network(config)
     keras.utils.set_random_seed(config.seed)
-    train_split = datasets.load(config.dataset, config.train_split, config.data_dir)
+    train_split = _split(config, config.train_split)
     val_split = _validation_split(config)
     if val_split:
         _warn_of_overlap(train_split, val_split)
@@ -81,9 +81,13 @@ def train(config: TrainConfig, output: str | None = None, resume: bool = False) 
     return run.folder
 
 
+def _split(config: TrainConfig, name: str) -> Split:
+    return datasets.load(config.dataset, name, config.data_dir, config.channels)
+
+
 def _validation_split(config: TrainConfig) -> Split | None:
     try:
-        return datasets.load(config.dataset, config.val_split, config.data_dir)
+        return _split(config, config.val_split)
     except MissingSplit as error:
         print(f"{error}: no validation, the last weights are kept")
         return None
@@ -201,7 +205,7 @@ def build(config: TrainConfig, num_classes: int) -> keras.Model:
         UserError: where such weights are missing or do not fit.
     """
     builder, source = MODELS[config.model], config.encoder_weights
-    options = {}
+    options = {} if config.channels == 3 else {"input_channels": config.channels}
     if _takes(config, "pooling_mode"):
         options["pooling_mode"] = config.pooling_mode
     if _takes(config, "encoder_weights"):  # which come with the package

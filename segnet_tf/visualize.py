@@ -14,6 +14,7 @@ from segnet_tf.datasets.split import IGNORE_LABEL, DatasetInfo
 from segnet_tf.files import replacing
 
 __all__ = [
+    "as_rgb",
     "class_shares",
     "colour_labels",
     "comparison",
@@ -86,6 +87,11 @@ def _hatch(pixels: np.ndarray, where: np.ndarray) -> np.ndarray:
     return np.where(where[..., None], stripes, pixels)
 
 
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """An image uint8 (H, W, 1, 3 or 4) as shown: grey repeated, a fourth left out."""
+    return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image[..., :3]
+
+
 def class_shares(labels: np.ndarray, info: DatasetInfo) -> list[tuple[int, float]]:
     """(class id, share of the pixels) of every class found, largest first."""
     counts = np.bincount(labels.reshape(-1), minlength=256)[: info.num_classes]
@@ -99,11 +105,11 @@ def overlay(
     """The image tinted by class, with a legend of the classes found beside it.
 
     Args:
-        image: uint8 (H, W, 3). labels: uint8 (H, W); void is hatched.
+        image: uint8 (H, W, 1, 3 or 4). labels: uint8 (H, W); void is hatched.
         opacity: of the tint, 0 to 1.
     """
     # In Pillow, since NumPy would hold a large photo in float32 several times over.
-    picture = Image.fromarray(image)
+    picture = Image.fromarray(as_rgb(image))
     tinted = Image.blend(picture, Image.fromarray(colour_labels(labels, info)), opacity)
     void = labels >= info.num_classes
     if void.any():
@@ -222,7 +228,7 @@ def fit_width(
     """An image and its label maps, uint8, resized to `width` pixels across.
 
     Narrower where the image is so tall that its height would pass one and a half
-    times the width. Labels are not mixed: nearest pixel.
+    times the width. The image becomes RGB. Labels are not mixed: nearest pixel.
     """
     # Tall pictures are bounded too, or one of 3x900 would fill a sheet.
     scale = min(width / image.shape[1], 1.5 * width / image.shape[0])
@@ -232,7 +238,7 @@ def fit_width(
         return np.asarray(Image.fromarray(pixels).resize(size, filter))
 
     return (
-        resized(image, Image.Resampling.LANCZOS),
+        resized(as_rgb(image), Image.Resampling.LANCZOS),
         *(resized(m.astype(np.uint8), Image.Resampling.NEAREST) for m in label_maps),
     )
 

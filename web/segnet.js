@@ -73,17 +73,21 @@ export class Network {
 
   constructor(facts, model) {
     const [image] = model.getInputDetails();
-    const [, height, width] = image.shape;
+    const [, height, width, channels] = image.shape;
+    if (channels === 4) throw new Error("wants a fourth channel, which no picture here has");
     /** Class names, colours and the rest of the file's labels.json. */
     this.facts = facts;
     /** Size of the images inside; LiteRT.js cannot change it. */
     this.width = width;
     this.height = height;
+    /** 3 for RGB, 1 for grey. */
+    this.channels = channels;
     /** "wasm" or "webgpu": where it does run. */
     this.processor = model.options.accelerator;
     this.threads = model.options.cpuOptions.numThreads;
     this.#model = model;
-    this.#input = new (image.dtype === "uint8" ? Uint8Array : Float32Array)(height * width * 3);
+    const array = image.dtype === "uint8" ? Uint8Array : Float32Array;
+    this.#input = new array(height * width * channels);
     const canvas = new OffscreenCanvas(width, height);
     this.#canvas = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
   }
@@ -129,16 +133,21 @@ export class Network {
     this.#canvas.drawImage(picture, 0, 0, width, height);
     const { data } = this.#canvas.getImageData(0, 0, this.width, this.height);
     for (let from = 0, to = 0; from < data.length; from += 4) {
-      this.#input[to++] = data[from];
-      this.#input[to++] = data[from + 1];
-      this.#input[to++] = data[from + 2];
+      const [red, green, blue] = [data[from], data[from + 1], data[from + 2]];
+      if (this.channels === 1) {
+        this.#input[to++] = Math.round(0.299 * red + 0.587 * green + 0.114 * blue);
+      } else {
+        this.#input[to++] = red;
+        this.#input[to++] = green;
+        this.#input[to++] = blue;
+      }
     }
     return { width, height };
   }
 
   async #run() {
     // LiteRT.js' tensors are memory that nobody collects.
-    const image = new Tensor(this.#input, [1, this.height, this.width, 3]);
+    const image = new Tensor(this.#input, [1, this.height, this.width, this.channels]);
     try {
       const [output] = await this.#model.run(image);
       try {

@@ -14,6 +14,7 @@ from segnet_tf.datasets.check import examine, report, sample_sheet, suspicions
 from segnet_tf.datasets.split import MissingSplit, Split
 from segnet_tf.errors import UserError
 from segnet_tf.files import replacing
+from segnet_tf.images import CHANNELS
 
 SPLITS = ("train", "val", "test")
 
@@ -26,9 +27,14 @@ def main() -> None:
     )
     parser.add_argument("name", metavar="NAME", help=", ".join(datasets.DATASETS))
     parser.add_argument("--data-dir", help="folder of the data set")
+    parser.add_argument(
+        "--channels", type=int, choices=CHANNELS, default=3, help="of the images [3]"
+    )
     parser.add_argument("--sheet", help="picture to write [<NAME>-samples.png]")
     arguments = parser.parse_args()
-    splits, unusable = load_splits(arguments.name, arguments.data_dir)
+    splits, unusable = load_splits(
+        arguments.name, arguments.data_dir, arguments.channels
+    )
     found = [examine(split) for split in splits]
     unusable += [line for findings in found for line in findings.unreadable]
     show("cannot be used", unusable)
@@ -45,7 +51,9 @@ def main() -> None:
         sys.exit(1)
 
 
-def load_splits(name: str, data_dir: str | None) -> tuple[list[Split], list[str]]:
+def load_splits(
+    name: str, data_dir: str | None, channels: int
+) -> tuple[list[Split], list[str]]:
     """The splits that load, and why others that are there do not.
 
     Splits that are not there are printed. Raises UserError where none loads.
@@ -53,7 +61,7 @@ def load_splits(name: str, data_dir: str | None) -> tuple[list[Split], list[str]
     splits, unusable, missing = [], [], []
     for split in SPLITS:
         try:
-            splits.append(datasets.load(name, split, data_dir))
+            splits.append(datasets.load(name, split, data_dir, channels))
         except MissingSplit as error:
             missing.append(str(error))
         except UserError as error:

@@ -21,6 +21,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,9 @@ _COLOUR_FIRST = re.compile(r"(\d+[\s,;]+){3}\D.*")
 Pair = tuple[Path, Path]
 
 
-def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
+def load(
+    split: str, data_dir: str | os.PathLike | None = None, channels: int = 3
+) -> Split:
     """A split of a folder of images and masks.
 
     All names are checked, and a dozen pairs are read, to find what is wrong with all
@@ -69,6 +72,7 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
         split: "train", "val" or "test", or the path of a text file that lists images
             (one a line, with or without suffix and folders), found in any split.
         data_dir: holds classes.txt, images/ and masks/.
+        channels: 3, 1 or 4, as `read_image` gives them.
 
     Raises:
         MissingSplit: where the folder is not split so.
@@ -85,6 +89,7 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
     if not root.is_dir():
         raise UserError(f"folder: {root}: no such folder")
     info, table = read_classes(root / "classes.txt")
+    info = replace(info, channels=channels)
     pairs = _pairs(root, split)
 
     def read(index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -98,7 +103,7 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
 
 
 def _read_pair(image_path: Path, mask_path: Path, info: DatasetInfo, table: dict):
-    image, labels = read_pair(image_path, mask_path, table)
+    image, labels = read_pair(image_path, mask_path, table, info.channels)
     wrong = labels[(labels >= info.num_classes) & (labels != IGNORE_LABEL)]
     if wrong.size:
         raise UserError(

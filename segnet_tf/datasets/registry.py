@@ -1,10 +1,12 @@
 """The data sets, by name."""
 
 import os
+from dataclasses import replace
 
 from segnet_tf.datasets import camvid, folder, sun_rgbd, synthetic, tfds_sets
 from segnet_tf.datasets.split import Split
 from segnet_tf.errors import UserError
+from segnet_tf.images import grey
 
 __all__ = ["DATASETS", "load"]
 
@@ -17,18 +19,42 @@ DATASETS = {
 }
 
 
-def load(name: str, split: str, data_dir: str | os.PathLike | None = None) -> Split:
+def load(
+    name: str,
+    split: str,
+    data_dir: str | os.PathLike | None = None,
+    channels: int = 3,
+) -> Split:
     """One split of a data set.
 
     Args:
         name: a key of `DATASETS`.
         split: the name of a split; for folders also a text file of frame names.
         data_dir: where the data set lies; not needed by "synthetic".
+        channels: of the images: 3, 1 for them in grey, or, of "folder" only, 4 for
+            RGBA as it is stored.
 
     Raises:
-        UserError: for an unknown name or split, or data that is not there.
+        UserError: for an unknown name or split, data that is not there, or channels
+            that its images do not have.
     """
     if name not in DATASETS:
         known = ", ".join(DATASETS)
         raise UserError(f"no data set {name!r}: there is {known}")
-    return DATASETS[name](split, data_dir)
+    if name == "folder":
+        return folder.load(split, data_dir, channels)
+    if channels not in (1, 3):
+        raise UserError(
+            f"channels: {name} has RGB images, which give 3 channels or 1 (grey), not "
+            f"{channels}"
+        )
+    loaded = DATASETS[name](split, data_dir)
+    return loaded if channels == 3 else _in_grey(loaded)
+
+
+def _in_grey(split: Split) -> Split:
+    def read(index: int):
+        image, labels = split.read(index)
+        return grey(image), labels
+
+    return replace(split, info=replace(split.info, channels=1), read=read)

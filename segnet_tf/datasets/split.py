@@ -34,12 +34,14 @@ class DatasetInfo:
         classes: class names, in the order of their ids.
         colours: one RGB triple a class, 0 to 255.
         ignore_label: the id that means void in the files (255 inside the program).
+        channels: of its images as they are read: a key of `segnet_tf.images.CHANNELS`.
     """
 
     name: str
     classes: tuple[str, ...]
     colours: tuple[tuple[int, int, int], ...]
     ignore_label: int = IGNORE_LABEL
+    channels: int = 3
 
     def __post_init__(self):
         if len(self.classes) != len(self.colours):
@@ -55,6 +57,8 @@ class DatasetInfo:
             classes=tuple(labels["classes"]),
             colours=tuple(tuple(colour) for colour in labels["colours"]),
             ignore_label=labels["ignore_label"],
+            # Files of before there was a choice have RGB.
+            channels=labels.get("channels", 3),
         )
 
     @property
@@ -70,7 +74,8 @@ class Split:
         info: the data set it belongs to.
         name: such as "train".
         names: one name an example, for messages and file names.
-        read: index -> (image uint8 (H, W, 3) RGB, labels uint8 (H, W), void = 255).
+        read: index -> (image uint8 (H, W, info.channels), labels uint8 (H, W), void =
+            255).
         sources: what each example comes from, equal where two splits of a data set
             share it, as names need not be; empty where that is not known.
     """

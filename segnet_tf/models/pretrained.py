@@ -36,11 +36,18 @@ def load_vgg16_kernels(model: keras.Model, source: str | os.PathLike) -> None:
             VGG16's weights as Keras writes them, with its classifier or without.
 
     Raises:
-        UserError: where the network has no such encoder, the download fails, or the
-            file is missing, is no HDF5, or does not fit (the message names the layer).
+        UserError: where the network has no such encoder, or not for RGB, the download
+            fails, or the file is missing, is no HDF5, or does not fit; the message
+            names the layer.
     """
     if not all(name in {layer.name for layer in model.layers} for name in KERNELS):
         raise UserError(f"encoder_weights: none come with {model.name}")
+    channels = model.get_layer("conv1_1").kernel.shape[2]
+    if channels != 3:
+        raise UserError(
+            f"encoder_weights: {model.name}'s conv1_1 takes {channels} channel(s), "
+            "VGG16's kernels RGB: leave out --encoder-weights"
+        )
     if source == "imagenet":
         kernels = _downloaded_kernels()
     else:

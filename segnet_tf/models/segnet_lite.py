@@ -55,7 +55,9 @@ def SegNetLite(
         pooling_mode: "argmax", "window" or "mask"; see `segnet_tf.layers`.
         width: factor on every stage's filters.
         encoder_weights: "imagenet" for EfficientNet-Lite0's, which come with the
-            package and need width 1 and RGB; None for a random start.
+            package and need width 1; None for a random start. Of grey, it makes what
+            it would of the same grey in R, G and B; channels after RGB count nothing
+            at first, and are learned from there.
         skips: add the encoder's features, through 1x1 convolutions, to what unpooling
             puts at their positions, at all sizes but the image's own (the paper's
             EncoderAddition, table 1). They start at zero.
@@ -126,13 +128,23 @@ def _load_encoder(model: keras.Model, weights: str) -> None:
     with np.load(IMAGENET_WEIGHTS) as arrays:
         for key in arrays:
             layer, weight = key.split("/")
-            variable = getattr(model.get_layer(layer), weight)
-            if variable.shape != arrays[key].shape:
+            variable, values = getattr(model.get_layer(layer), weight), arrays[key]
+            if key == "stem/kernel":
+                values = _for_channels(values, variable.shape[2])
+            if variable.shape != values.shape:
                 raise ValueError(
                     f"layer {layer}: {weight} has shape {tuple(variable.shape)}, the "
-                    f"ImageNet encoder {arrays[key].shape}: it needs width=1 and RGB"
+                    f"ImageNet encoder {values.shape}: it needs width=1"
                 )
-            variable.assign(arrays[key])
+            variable.assign(values)
+
+
+def _for_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
+    """A kernel (h, w, 3, filters) of RGB images for images of other channels."""
+    if channels == 1:
+        return kernel.sum(axis=2, keepdims=True)
+    more = np.zeros((*kernel.shape[:2], max(channels - 3, 0), kernel.shape[3]))
+    return np.concatenate([kernel, more.astype(kernel.dtype)], axis=2)
 
 
 def _depthwise_bn_relu(x, kernel_size: int, name: str, dilation: int = 1):
