@@ -208,12 +208,17 @@ def stored_bytes(model: keras.Model, height: int, width: int) -> int:
     """Bytes of an image that wait in memory for the decoder: positions and features."""
     users = MaxUnpooling2D | keras.layers.Add
     kept = [layer.input[1] for layer in model.layers if isinstance(layer, users)]
-    if not kept:
+    return tensor_bytes(model, kept, height, width)
+
+
+def tensor_bytes(model: keras.Model, tensors: list, height: int, width: int) -> int:
+    """Bytes of some of a model's tensors together, for an image of a size."""
+    if not tensors:
         return 0
-    probe = keras.Model(model.inputs[0], kept)
+    probe = keras.Model(model.inputs[0], tensors)
     image = keras.KerasTensor((1, height, width, model.input_shape[-1]))
-    tensors = keras.tree.flatten(probe.compute_output_spec(image))
-    return sum(int(np.prod(t.shape)) * tf.as_dtype(t.dtype).size for t in tensors)
+    found = keras.tree.flatten(probe.compute_output_spec(image))
+    return sum(int(np.prod(t.shape)) * tf.as_dtype(t.dtype).size for t in found)
 
 
 def report(results: dict, measures: dict, output: Path, about: str) -> None:

@@ -1,9 +1,11 @@
 """Draws the pictures of the docs, from generated scenes alone.
 
 python -m docs.figures --model runs/demo
+python -m docs.figures --only dense.png shifts.png
 """
 
 import argparse
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from segnet_tf import cli
 from segnet_tf.datasets.synthetic import INFO, draw_scene
+from segnet_tf.errors import UserError
 from segnet_tf.files import replacing
 from segnet_tf.inference import Predictor, find_model
 from segnet_tf.visualize import colour_labels
@@ -95,6 +98,103 @@ def _dense(x: np.ndarray, reach: int = 2) -> np.ndarray:
     return np.clip(x / weight, 0, 1)
 
 
+def dense_picture(model: str | None = None, level: int = 2) -> Image.Image:
+    """How a trained decoder makes the sparse map dense, channel by channel.
+
+    Above what unpooling gives, below the same after its 3x3 filter, and that filter:
+    the four channels that say most.
+    """
+    from benchmarks.kernels import stage
+    from segnet_tf.saving import load_model
+
+    network = load_model(find_model(model, forms=("model.keras",)))
+    scene, _ = draw_scene(SEED, SCENES[0], 192, 256)
+    sparse, dense, _, kernels = stage(network, level, scene)
+    channels = np.argsort(-(dense**2).mean(axis=(0, 1)))[:4]
+    rows = [[], [], []]
+    for channel in channels:
+        maps = sparse[..., channel], dense[..., channel]
+        for row, name, values in zip(
+            rows, ("unpooled", "filtered"), maps, strict=False
+        ):
+            row.append((f"channel {channel}, {name}", _strengths(values, 2)))
+        filter_ = _weights(kernels[channel], sparse.shape[0] * 2, sparse.shape[1] * 2)
+        rows[2].append(("its filter, white is zero", filter_))
+    return _sheet(rows)
+
+
+def _strengths(values: np.ndarray, times: int) -> np.ndarray:
+    """Sizes of values as 0 to 1, each pixel repeated."""
+    sizes = np.abs(values)
+    top = np.quantile(sizes[sizes > 0], 0.98) if sizes.any() else 1
+    return np.clip(sizes / top, 0, 1).repeat(times, 0).repeat(times, 1)
+
+
+def _weights(kernel: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A filter in the middle of a white panel, its largest weight black."""
+    kernel = np.abs(kernel) / np.abs(kernel).max()
+    side = height // len(kernel)
+    cells = kernel.repeat(side, 0).repeat(side, 1)
+    panel = np.zeros((height, width))
+    left = (width - cells.shape[1]) // 2
+    panel[: cells.shape[0], left : left + cells.shape[1]] = cells
+    return panel
+
+
+def shifts_picture() -> Image.Image:
+    """How much features change where the image moves, a panel a pooling.
+
+    Of what `benchmarks.decoders` trained on the scenes of `benchmarks.smaller`.
+    """
+    from matplotlib.figure import Figure
+
+    from benchmarks.shifts import KINDS, SHIFTS, measured
+
+    changes, _, _ = measured("runs/decoders/segnet_basic-0", "runs/streets")
+    figure = Figure(figsize=(11, 3), layout="constrained")
+    panels = figure.subplots(1, changes.shape[1], sharey=True)
+    for level, axes in enumerate(panels):
+        for kind, name in enumerate(KINDS):
+            axes.plot(SHIFTS, changes[:, level, kind], "o-", label=name)
+        axes.set_title(f"pooling {level + 1}")
+        axes.set_xlabel("pixels the image moves")
+        axes.set_xticks(SHIFTS)
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("change of the features")
+    panels[0].set_ylim(0, 1)
+    panels[-1].legend()
+    return _rendered(figure)
+
+
+def batch_norm_picture(steps: int = 150) -> Image.Image:
+    """The loss of a small SegNet with and without BN, at several rates."""
+    from matplotlib.figure import Figure
+
+    from benchmarks.normalisation import RATES, trained
+
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    kinds = {"with batch normalisation": True, "without": False}
+    for axes, (title, normalised) in zip(panels, kinds.items(), strict=True):
+        for rate in RATES:
+            losses, _ = trained(normalised, rate, steps)
+            smooth = np.convolve(losses, np.full(10, 0.1), "valid")
+            axes.plot(smooth, label=f"rate {rate:g}")
+        axes.set_title(title)
+        axes.set_xlabel("step")
+        axes.set_ylim(0, 3)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    panels[0].set_ylabel("loss, mean of ten steps")
+    return _rendered(figure)
+
+
+def _rendered(figure) -> Image.Image:
+    buffer = BytesIO()
+    figure.savefig(buffer, dpi=90, format="png")
+    return Image.open(buffer).convert("RGB")
+
+
 def _sheet(rows: list[list[tuple[str, np.ndarray]]]) -> Image.Image:
     """Maps of 0 to 1 as grey panels with captions, dark for what is high."""
     height, width = rows[0][0][1].shape
@@ -114,14 +214,20 @@ def _sheet(rows: list[list[tuple[str, np.ndarray]]]) -> Image.Image:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", help="run folder or .keras file [as predict.py]")
+    parser.add_argument("--model", help="of demo.png [as predict.py]")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="of the pictures")
     arguments = parser.parse_args()
     pictures = {
         "unpooling.png": unpooling_picture,
+        "dense.png": dense_picture,
+        "shifts.png": shifts_picture,
+        "batch_norm.png": batch_norm_picture,
         "demo.png": lambda: demo_picture(Predictor(find_model(arguments.model))),
     }
-    for name, draw in pictures.items():
-        picture = draw()
+    for name in arguments.only or pictures:
+        if name not in pictures:
+            raise UserError(f"{name}: no such picture: {', '.join(pictures)}")
+        picture = pictures[name]()
         with replacing(IMAGES / name) as temporary:
             picture.save(temporary)
         print(IMAGES / name)

@@ -331,7 +331,7 @@ def test_int8_needs_images(tmp_path):
 
 def test_what_cannot_be_exported(tmp_path):
     vector = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-    with pytest.raises(UserError, match="what can be exported maps RGB images"):
+    with pytest.raises(UserError, match="what can be exported maps images"):
         exported(tmp_path, vector, (32, 32))
     with pytest.raises(UserError, match="predicts 3 classes, but synthetic has 11"):
         exported(tmp_path, round_trip_model(3), (32, 32))

@@ -63,6 +63,15 @@ def test_data_may_move_between_a_kill_and_resuming(tmp_path):
         Run.resumed({**CONFIG, "seed": 1}, str(tmp_path))
 
 
+def test_a_run_from_before_an_option_had_its_default(tmp_path):
+    begun(tmp_path)
+    older = {name: value for name, value in CONFIG.items() if name != "channels"}
+    (tmp_path / "config.json").write_text(json.dumps(older))
+    assert Run.resumed(CONFIG, str(tmp_path)).epoch == 0
+    with pytest.raises(UserError, match="another channels"):
+        Run.resumed({**CONFIG, "channels": 1}, str(tmp_path))
+
+
 def test_damage_is_one_line(tmp_path):
     begun(tmp_path).finish_epoch(compiled(), {"epoch": 1, "loss": 1.0, "mean_iou": 0.1})
     checkpoint = next((tmp_path / "checkpoint").iterdir())
