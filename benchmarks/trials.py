@@ -32,9 +32,18 @@ EPOCHS = 35
 BASE = {"pooling_mode": "window", "learning_rate": 5e-3, "scale": (0.6, 1.5)}
 
 
-def bilinear(num_classes: int, **arguments):
-    """SegNetLite with bilinear interpolation where it unpools, else the same."""
-    model = SegNetLite(num_classes, **arguments)
+PLAIN = {"skips": False}
+"""Of the network, in every trial that does not say otherwise."""
+
+
+def bilinear(num_classes: int, pooling_mode: str, encoder_weights: str | None):
+    """The plain network with bilinear interpolation where it unpools."""
+    model = SegNetLite(
+        num_classes,
+        pooling_mode=pooling_mode,
+        encoder_weights=encoder_weights,
+        **PLAIN,
+    )
     interpolating = unpooling(model, "bilinear")
     interpolating.set_weights(model.get_weights())
     return interpolating
@@ -85,8 +94,9 @@ def run_trial(name: str, seed: int, arguments) -> None:
     folder = RUNS / f"{name}-{arguments.epochs}-{seed}"
     if (folder / "proxy.json").is_file():
         return
-    builder = network if callable(network) else partial(SegNetLite, **network)
-    MODELS[f"segnet_lite_{name}"] = builder
+    if not callable(network):
+        network = partial(SegNetLite, **{**PLAIN, **network})
+    MODELS[f"segnet_lite_{name}"] = network
     epochs = options.get("epochs", EPOCHS) * arguments.epochs // EPOCHS
     config = TrainConfig(
         **{**BASE, **options, "epochs": epochs, "validate_every": epochs},

@@ -67,15 +67,17 @@ def _paper(model: str, steps: int, on_cpu: str, **options) -> Recipe:
 
 RECIPES = {
     "segnet_lite_camvid": Recipe(
-        "1,932 steps: about an hour on two cores; mIoU 63.3 on val, which flatters",
+        "4,140 steps: about 50 minutes on two cores; mIoU 64.6 on val, which flatters",
         {
             "dataset": "camvid",
             "model": "segnet_lite",
             "pooling_mode": "window",
-            "epochs": 42,
+            "epochs": 90,
             "scale": (0.6, 1.5),
+            "light": 0.4,
+            "degrade": 0.3,
             "learning_rate": 5e-3,
-            "validate_every": 14,
+            "validate_every": 30,
             "keep": "last",
         },
     ),

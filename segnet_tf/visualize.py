@@ -46,8 +46,8 @@ def font(size: int) -> ImageFont.FreeTypeFont:
     """
     # Finding a package does not import it: predictions do without matplotlib.
     package = find_spec("matplotlib")
-    folders = package.submodule_search_locations if package else ()
-    for folder in map(Path, folders):
+    folders = package and package.submodule_search_locations
+    for folder in map(Path, folders or ()):
         path = folder / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
         if path.is_file():
             return ImageFont.truetype(path, size)

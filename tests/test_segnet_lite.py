@@ -7,8 +7,8 @@ from segnet_tf.models.pretrained import copy_matching_weights
 
 
 def test_skips_start_at_zero_and_then_count(rng):
-    plain = SegNetLite(num_classes=3, width=0.25)
-    skipping = SegNetLite(num_classes=3, width=0.25, skips=True)
+    plain = SegNetLite(num_classes=3, width=0.25, skips=False)
+    skipping = SegNetLite(num_classes=3, width=0.25)
     new = copy_matching_weights(plain, skipping)
     assert new == [f"skip{n}{part}" for n in (4, 3, 2) for part in ("", "_bn")]
     image = rng.uniform(0, 255, (1, 37, 50, 3)).astype(np.float32)

@@ -43,7 +43,7 @@ def SegNetLite(
     pooling_mode: str = "argmax",
     width: float = 1.0,
     encoder_weights: str | None = None,
-    skips: bool = False,
+    skips: bool = True,
     context_dilations: tuple[int, ...] = CONTEXT_DILATIONS,
     name: str = "segnet_lite",
 ) -> keras.Model:
