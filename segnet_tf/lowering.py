@@ -20,9 +20,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from segnet_tf.convolutions import CornerConv2D, cheaper_convolutions
 from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
 from segnet_tf.models.blocks import LocalResponseNormalization
-from segnet_tf.winograd import winograd_layers
 
 __all__ = ["in_float32", "lowered", "one_image", "sum_limits"]
 
@@ -104,8 +104,8 @@ def lowered(
     """
 
     def clone(layer):
-        if layer.name in fast:
-            return fast[layer.name]
+        if layer.name in replaced:
+            return replaced[layer.name]
         if layer.name in idle:
             return keras.layers.Identity(name=layer.name)
         if isinstance(layer, MaxPoolingWithArgmax2D):
@@ -121,16 +121,22 @@ def lowered(
         return in_float32(layer)
 
     limits = limits or {}
-    positions = {}
-    fast, idle = winograd_layers(model) if winograd else ({}, set())
+    positions, corners = {}, {}
+    replaced, idle = {}, set()
+    if not integer:
+        replaced, idle = cheaper_convolutions(model, winograd)
 
     def call(layer, *args, **kwargs):
         if layer.name in idle:
             return args[0]
+        if isinstance(layer, CornerConv2D):
+            whole, *apart = layer(*args, **kwargs)
+            corners[id(whole)] = apart
+            return whole
         # The cloned graph knows one tensor of positions a pooling: the first map
         # stands for all of them on the way.
         if isinstance(layer, _Pooling):
-            pooled, *maps = layer(*args, **kwargs)
+            pooled, *maps = layer(*args, corners.get(id(args[0])), **kwargs)
             positions[id(maps[0])] = maps
             return pooled, maps[0]
         if isinstance(layer, _Unpooling):
@@ -148,7 +154,7 @@ def lowered(
     )
     # By name: a clip in one branch changes the order of the layers.
     for layer in model.layers:
-        if layer.weights and layer.name not in fast and layer.name not in idle:
+        if layer.weights and layer.name not in {*replaced, *idle}:
             twin.get_layer(layer.name).set_weights(layer.get_weights())
     return one_image(twin)
 
@@ -174,10 +180,13 @@ class _Pooling(keras.layers.Layer):
         super().__init__(**kwargs)
         self.integer = integer
 
-    def call(self, x):
-        even = _repeat_last(_repeat_last(x, axis=1), axis=2)
-        pooled = tf.nn.max_pool2d(even, 2, 2, "VALID")
-        corners = tf.split(tf.nn.space_to_depth(even, 2), 4, axis=-1)
+    def call(self, x, corners=None):
+        if corners:
+            pooled = tf.maximum(tf.maximum(*corners[:2]), tf.maximum(*corners[2:]))
+        else:
+            even = _repeat_last(_repeat_last(x, axis=1), axis=2)
+            pooled = tf.nn.max_pool2d(even, 2, 2, "VALID")
+            corners = tf.split(tf.nn.space_to_depth(even, 2), 4, axis=-1)
         lost = [self._step(pooled - corner) for corner in corners[:3]]
         return (pooled, *(_masks(lost) if self.integer else lost))
 

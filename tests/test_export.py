@@ -14,7 +14,7 @@ import tensorflow as tf
 from networks import ON_DEVICE, network
 from numpy.testing import assert_allclose, assert_array_equal
 
-from segnet_tf import converter, parity, winograd
+from segnet_tf import converter, convolutions, parity
 from segnet_tf.calibration import calibration_images
 from segnet_tf.datasets import load
 from segnet_tf.datasets.synthetic import INFO
@@ -34,7 +34,7 @@ from segnet_tf.tflite_file import interpreter, read_facts, resize
 def quick(monkeypatch):
     """Times are not what these tests are about; small convolutions stand for large."""
     monkeypatch.setattr(parity, "RUNS", 1)
-    monkeypatch.setattr(winograd, "FEWEST_CHANNELS", 16)
+    monkeypatch.setattr(convolutions, "FEWEST_CHANNELS", 16)
 
 
 NETWORKS = pytest.mark.parametrize("name", ON_DEVICE)
@@ -195,7 +195,7 @@ def test_network_is_one_piece_and_right(name, tmp_path):
 def test_float32_is_the_fast_form_and_float16_the_small_one(tmp_path):
     """Winograd's sixteen depthwise convolutions for each large one, in float32 only."""
     model = network("segnet")
-    large = len(winograd.winograd_layers(model)[0])
+    large = len(convolutions.cheaper_convolutions(model, winograd=True)[0])
     assert large == 8
     for quantize, count in (("none", 16 * large), ("float16", 0)):
         path = exported(tmp_path, model, (32, 32), quantize=quantize)

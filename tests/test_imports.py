@@ -23,7 +23,7 @@ FLOORS = [
     },
     {"datasets", "visualize"},
     {"models", "pipeline", "saving", "tflite_file", "calibration"},
-    {"footprint", "lowering", "inspection", "programs", "winograd"},
+    {"convolutions", "footprint", "lowering", "inspection", "programs"},
     {
         "config",
         "evaluation",
