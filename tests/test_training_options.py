@@ -222,8 +222,8 @@ def test_a_run_resumes_with_averages_and_two_rates(tmp_path):
 def test_a_validation_image_that_cannot_be_read_costs_no_epoch(tmp_path, monkeypatch):
     load = datasets.load
 
-    def with_a_broken_image(name, split, data_dir):
-        loaded = load(name, split, data_dir)
+    def with_a_broken_image(name, split, *where):
+        loaded = load(name, split, *where)
 
         def read(index):
             if index == 1:
