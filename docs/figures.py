@@ -98,7 +98,7 @@ def _dense(x: np.ndarray, reach: int = 2) -> np.ndarray:
     return np.clip(x / weight, 0, 1)
 
 
-def dense_picture(model: str | None = None, level: int = 2) -> Image.Image:
+def dense_picture(model: str | None = None, level: int = 1) -> Image.Image:
     """How a trained decoder makes the sparse map dense, channel by channel.
 
     Above what unpooling gives, below the same after its 3x3 filter, and that filter:
