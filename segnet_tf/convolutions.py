@@ -58,8 +58,7 @@ class WinogradConv2D(keras.layers.Layer):
 
     def call(self, x):
         if x.shape[1] % 2 or x.shape[2] % 2:
-            convolved = tf.nn.conv2d(x, self.kernel, 1, "SAME") + self.bias
-            return self.activation(convolved)
+            return _convolved(self, x, 1, "SAME")
         products = [[self._product(x, i, j) for i in range(4)] for j in range(4)]
         rows = zip(*[_summed(column) for column in products], strict=True)
         corners = [self.activation(corner) for row in rows for corner in _summed(row)]
@@ -107,16 +106,18 @@ class CornerConv2D(keras.layers.Layer):
         self.activation = activation
 
     def call(self, x):
-        outputs = [self._convolved(x, 1, "SAME")]
+        outputs = [_convolved(self, x, 1, "SAME")]
         if x.shape[1] % 2 == x.shape[2] % 2 == 0:
             for row, column in np.ndindex(2, 2):
                 around = [[0, 0], [1 - row, row], [1 - column, column], [0, 0]]
-                outputs.append(self._convolved(tf.pad(x, around), 2, "VALID"))
+                outputs.append(_convolved(self, tf.pad(x, around), 2, "VALID"))
         return outputs
 
-    def _convolved(self, x, stride: int, padding: str):
-        sums = tf.nn.conv2d(x, self.kernel, stride, padding) + self.bias
-        return self.activation(sums)
+
+def _convolved(layer: WinogradConv2D | CornerConv2D, x, stride: int, padding: str):
+    """The plain convolution that the layer stands for."""
+    sums = tf.nn.conv2d(x, layer.kernel, stride, padding) + layer.bias
+    return layer.activation(sums)
 
 
 @dataclass(frozen=True)
