@@ -117,6 +117,8 @@ def output_path(arguments: argparse.Namespace, source: Path) -> Path:
     path = Path(arguments.output or source.with_name("savedmodel") / "1")
     if suffix and path.suffix != suffix:
         raise UserError(f"{path}: the name of such a file must end in {suffix}")
+    if suffix and path.is_dir():
+        raise UserError(f"{path}: is a folder, the export is a file: choose another")
     if not suffix and not path.name.isdigit():
         raise UserError(f"{path}: servers want a version there, such as {path / '1'}")
     if not suffix and path.exists():

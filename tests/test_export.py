@@ -579,11 +579,14 @@ def test_command(run_command, tmp_path):
             ["--model", "m.keras", "--format", "savedmodel", "--output", "m"],
             "servers want a version",
         ),
+        (["--model", "m.keras", "--output", "dir.tflite"], "dir.tflite: is a folder"),
     ],
 )
 def test_command_refuses(run_command, tmp_path, flags, message):
     (tmp_path / "m.keras").touch()
+    (tmp_path / "dir.tflite").mkdir()
     result = run_command("export.py", *flags, cwd=tmp_path, check=False)
     assert result.returncode == 2
     assert message in result.stderr and result.stderr.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["m.keras"]
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["dir.tflite", "m.keras"]
