@@ -43,6 +43,9 @@ def main() -> None:
         "samples",
     )
     arguments = parser.parse_args()
+    samples = arguments.reliability
+    if samples is not None and samples < 0:
+        raise UserError(f"--reliability: {samples} samples: give 1 or more, or none")
     path = find_model(arguments.model, forms=("model.keras",))
     labels = read_labels(path)
     channels = labels.channels if labels else 3
@@ -51,9 +54,11 @@ def main() -> None:
     name = path.parent.name if path.name == "model.keras" else path.stem
     default = Path("evaluations") / f"{name}-{arguments.dataset}-{split.name}"
     output = Path(arguments.output or default)
+    # Built first: a network that cannot be sampled should not cost a sweep.
+    confident = None if samples is None else confidence_of(path, samples)
     score(path, split, output)
-    if arguments.reliability is not None:
-        judge_confidence(path, split, output, arguments.reliability)
+    if confident is not None:
+        judge_confidence(confident, split, output, samples)
 
 
 def check_classes(path: Path, labels, info) -> None:
@@ -88,20 +93,28 @@ def score(path: Path, split, output: Path) -> None:
     print(f"written to {output}/: metrics.json, confusion.png, best_worst.png")
 
 
-def judge_confidence(path: Path, split, output: Path, samples: int) -> None:
-    from segnet_tf.files import write_json
+def confidence_of(path: Path, samples: int):
+    """Image to probabilities: the network's own, or the mean of dropout samples."""
     from segnet_tf.inference import Predictor
-    from segnet_tf.reliability import draw_reliability, reliability_of
 
     predictor = Predictor(path)
-    probabilities = predictor.probabilities
-    if samples:
-        from segnet_tf.uncertainty import MonteCarlo
+    if not samples:
+        return predictor.probabilities
+    from segnet_tf.uncertainty import MonteCarlo
 
-        probabilities = MonteCarlo(predictor.keras_model(), samples).probabilities
-    reliability = reliability_of(probabilities, split)
+    return MonteCarlo(predictor.keras_model(), samples).probabilities
+
+
+def judge_confidence(probabilities, split, output: Path, samples: int) -> None:
+    from segnet_tf.files import write_json
+    from segnet_tf.reliability import draw_reliability, reliability_of
+
+    reliability, scores = reliability_of(probabilities, split)
     draw_reliability(reliability, output / "reliability.png")
-    write_json(output / "reliability.json", reliability.as_dict())
+    about = {"samples": samples, "mean_iou": scores.mean_iou}
+    write_json(output / "reliability.json", {**about, **reliability.as_dict()})
+    if samples:
+        print(f"mIoU of the mean of {samples} samples {100 * scores.mean_iou:.1f}")
     print(f"expected calibration error {100 * reliability.error:.1f} %: {output}/")
 
 

@@ -6,7 +6,8 @@ python predict.py street.png --model streets.tflite --threads 4   # no TensorFlo
 python predict.py street.png --model runs/camvid-bayesian_segnet_basic --uncertainty
 
 Images of any size. Above 2 megapixels (SegNet and SegNetBasic: 1) an image is run in
-tiles that overlap so far that the labels are those of the whole image.
+tiles that overlap so far that the labels are those of the whole image. With --samples
+or --uncertainty that happens sooner, and each tile draws dropout masks of its own.
 """
 
 import argparse
@@ -75,7 +76,7 @@ def predict_files(
     from segnet_tf.inference import FORMS, Predictor, find_model
     from segnet_tf.visualize import class_shares, overlay, palette_image
 
-    refuse_clashes(images, output)
+    refuse_clashes(images, output, uncertainty)
     # Reading comes first: a wrong name should not have to wait for the model. Photos
     # are large, so each is read again when its turn comes.
     for name in images:
@@ -109,9 +110,10 @@ def predict_files(
         print(f"{stem}_overlay.png: {shares}")
 
 
-def refuse_clashes(images: list[str], output: Path) -> None:
+def refuse_clashes(images: list[str], output: Path, uncertainty: bool) -> None:
     """No prediction may take the place of another, or of an image."""
     inputs = {Path(name).resolve() for name in images}
+    parts = ("labels", "overlay", "uncertainty")[: 3 if uncertainty else 2]
     seen: dict[str, str] = {}
     for name in images:
         stem = Path(name).stem
@@ -120,7 +122,7 @@ def refuse_clashes(images: list[str], output: Path) -> None:
                 f"{seen[stem]} and {name} would be written to the same file"
             )
         seen[stem] = name
-        for part in ("labels", "overlay"):
+        for part in parts:
             target = output / f"{stem}_{part}.png"
             if target.resolve() in inputs:
                 raise UserError(

@@ -20,6 +20,9 @@ from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if not __package__:
+    # Run as `python benchmarks/decoders.py`: then only benchmarks/ is searched.
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import keras
 import numpy as np
@@ -78,7 +81,12 @@ def main() -> None:
         name: partial(VARIANTS[name], filters=arguments.filters)
         for name in arguments.models
     }
-    results, about = {}, conditions(arguments)
+    results = {}
+    about = conditions(arguments) + (
+        "Parameters, stored bytes and forward ms are those of the networks at full "
+        f"width, for an image of {arguments.height}x{arguments.width}. The paper counts"
+        " storage in units of SegNet-Basic's two bits a window.\n\n"
+    )
     for results in trained_alike(builders, arguments, output):
         report(results, measures, output, about)
     if arguments.repeats:
@@ -139,7 +147,8 @@ def conditions(arguments) -> str:
     return (
         f"Scores in percent on {parts['val']}, after {arguments.epochs} passes over "
         f"{parts['train']} in crops of {arguments.crop}, {arguments.filters} filters "
-        f"a stage, median-frequency weights; mean ± standard deviation of "
+        f"a stage, median-frequency weights; "
+        f"{'mean ± standard deviation of' if arguments.seeds > 1 else 'of'} "
         f"{arguments.seeds} seed(s).\n\n    {command}\n\n"
     )
 
@@ -264,7 +273,7 @@ def draw(results: dict[str, list[dict]], path: Path) -> None:
     """mIoU and BF of every decoder: a dot a seed, and the paper's as a ring."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 0.5 * len(results) + 1.2), layout="constrained")
+    figure = Figure(figsize=(10, 0.5 * len(results) + 1.6), layout="constrained")
     names = list(results)[::-1]
     panels = figure.subplots(1, 2, sharey=True)
     for axes, score in zip(panels, ("mIoU", "BF"), strict=True):
@@ -274,9 +283,10 @@ def draw(results: dict[str, list[dict]], path: Path) -> None:
             axes.plot(values, [row] * len(values), "o", color="tab:blue", alpha=0.6)
             axes.plot(np.mean(values), row, "|", color="tab:blue", markersize=16)
             axes.plot(PAPER[name][column], row, "o", color="grey", fillstyle="none")
-        axes.set_title(f"{score}: dots ours, rings the paper's (other data)")
+        axes.set_title(score)
         axes.set_yticks(range(len(names)), names)
         axes.grid(alpha=0.3)
+    figure.suptitle("dots: ours, a dot a seed; rings: the paper's, on other data")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100)
 

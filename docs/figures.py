@@ -1,15 +1,23 @@
 """Draws the pictures of the docs, from generated scenes alone.
 
+shifts.png is about a network that `benchmarks.decoders` trains; without it, it is left
+out.
+
 python -m docs.figures --model runs/demo
 python -m docs.figures --only dense.png shifts.png
 """
 
 import argparse
+import sys
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+if not __package__:
+    # Run as `python docs/figures.py`: then only docs/ is searched.
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from segnet_tf import cli
 from segnet_tf.datasets.synthetic import INFO, draw_scene
@@ -150,7 +158,14 @@ def shifts_picture() -> Image.Image:
 
     from benchmarks.shifts import KINDS, SHIFTS, measured
 
-    changes, _, _ = measured("runs/decoders/segnet_basic-0", "runs/streets")
+    run, scenes = "runs/decoders/segnet_basic-0", "runs/streets"
+    if not Path(run).is_dir():
+        raise UserError(
+            f"{run}: not there: python -m benchmarks.smaller {scenes} --size 96x128, "
+            "then python -m benchmarks.decoders --dataset folder --data-dir "
+            f"{scenes} --filters 32 --models segnet_basic --seeds 1"
+        )
+    changes, _, _ = measured(run, scenes)
     figure = Figure(figsize=(11, 3), layout="constrained")
     panels = figure.subplots(1, changes.shape[1], sharey=True)
     for level, axes in enumerate(panels):
@@ -227,7 +242,13 @@ def main() -> None:
     for name in arguments.only or pictures:
         if name not in pictures:
             raise UserError(f"{name}: no such picture: {', '.join(pictures)}")
-        picture = pictures[name]()
+        try:
+            picture = pictures[name]()
+        except UserError as error:
+            if arguments.only:
+                raise
+            print(f"{name} is left out: {error}", file=sys.stderr)
+            continue
         with replacing(IMAGES / name) as temporary:
             picture.save(temporary)
         print(IMAGES / name)

@@ -51,7 +51,9 @@ def reestimate_batch_norm(model: keras.Model, batches: Iterable) -> int:
     While training, the moving statistics lag behind the weights and come from crops.
     This is the released `compute_bn_statistics.py`: the network runs in training mode,
     each layer normalising by its batch, and those statistics are averaged. (Caffe's
-    batch normalisation has no moving ones, so there the step was a must.)
+    batch normalisation has no moving ones, so there the step was a must.) Batches of
+    one image, as `train.py --reestimate-bn` gives it since sizes may differ, leave out
+    of the variance what images differ in their means; the released batches had four.
 
     Args:
         model: changed in place; its weights stay.

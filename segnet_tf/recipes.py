@@ -83,7 +83,9 @@ RECIPES = {
     ),
     "paper_segnet": _paper("segnet", 40_000, **_VGG16),
     "paper_bayesian_segnet": _paper("bayesian_segnet", 60_000, **_VGG16),
-    # No solver for FCN was released beside SegNet's: it is SegNet's, as in table 3.
+    # No solver for FCN was released beside SegNet's: it is SegNet's, as in table 3. Of
+    # VGG16 the convolutions are loaded, as for SegNet; fc6 and fc7 start at random,
+    # where Long et al. take VGG16's.
     **{f"paper_{name}": _paper(name, 40_000, **_VGG16) for name in _FCNS},
     "paper_bayesian_segnet_basic": _paper("bayesian_segnet_basic", 10_000, **_BASIC),
     # The paper trains the decoders of table 1 alike, SegNet-Basic among them.

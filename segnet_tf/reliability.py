@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from segnet_tf.files import replacing
+from segnet_tf.metrics import Scores, confusion_matrix
 
 __all__ = ["Reliability", "draw_reliability", "reliability_of"]
 
@@ -97,17 +98,21 @@ class Reliability:
 def reliability_of(
     probabilities: Callable[[np.ndarray], np.ndarray],
     pairs: Iterable[tuple[np.ndarray, np.ndarray]],
-) -> Reliability:
-    """The reliability of a predictor over a split.
+) -> tuple[Reliability, Scores]:
+    """The reliability of a predictor over a split, and the scores of its labels.
 
     Args:
         probabilities: an image uint8 (H, W, C) to (H, W, classes).
         pairs: images and labels uint8 (H, W), void = 255, such as a `Split`.
     """
-    reliability = Reliability()
+    reliability, confusion = Reliability(), 0
     for image, labels in pairs:
-        reliability.add(labels, probabilities(image))
-    return reliability
+        found = probabilities(image)
+        reliability.add(labels, found)
+        confusion += confusion_matrix(
+            labels, found.argmax(axis=-1), found.shape[-1], reliability.ignore_label
+        )
+    return reliability, Scores.from_confusion(confusion)
 
 
 def draw_reliability(reliability: Reliability, path: str | os.PathLike) -> None:

@@ -72,10 +72,10 @@ class Facts:
             return
         if self.multiple is None:
             allowed = "{}x{} (height x width) only".format(*self.size)
-            step = f" of {self.footprint.step}" if self.footprint else ""
+            step = self.footprint.step if self.footprint else "2 ** poolings"
             raise UserError(
                 f"{height}x{width}: this file takes {allowed}: export one whose height "
-                f"and width are multiples{step}, it will take any size"
+                f"and width are multiples of {step}, it will take any size"
             )
         if min(height, width) < 1 or height % self.multiple or width % self.multiple:
             raise UserError(

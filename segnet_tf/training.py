@@ -20,6 +20,7 @@ from segnet_tf.datasets.split import MissingSplit, Split, class_pixel_counts
 from segnet_tf.errors import UserError
 from segnet_tf.evaluation import evaluate, score_table, write_metrics
 from segnet_tf.inference import find_model
+from segnet_tf.layers import MaxPoolingWithArgmax2D
 from segnet_tf.losses import (
     CrossEntropyDice,
     HardPixelCrossEntropy,
@@ -220,6 +221,11 @@ def build(config: TrainConfig, num_classes: int) -> keras.Model:
         model = builder(num_classes, **options)
         if source not in ("auto", "none"):
             load_vgg16_kernels(model, source)
+    keeps_positions = any(
+        isinstance(layer, MaxPoolingWithArgmax2D) for layer in model.layers
+    )
+    if config.pooling_mode != "argmax" and not keeps_positions:
+        raise UserError(f"pooling_mode: {config.model} keeps no positions")
     if config.init_from:
         path = find_model(config.init_from, forms=("model.keras",))
         kept = copy_matching_weights(load_model(path), model)

@@ -18,6 +18,8 @@ import tensorflow as tf
 
 from segnet_tf.errors import UserError
 from segnet_tf.files import replacing
+from segnet_tf.footprint import footprint
+from segnet_tf.tiling import Tile, plan
 
 __all__ = ["MAPS", "MonteCarlo", "Uncertainty", "write_uncertainty"]
 
@@ -60,8 +62,9 @@ class MonteCarlo:
         model: a functional model with Dropout layers, such as `BayesianSegNet`.
         samples: how many to draw; the paper gains little beyond 40.
         seed: equal seeds give equal results.
-        memory: bytes that the samples of a chunk may take together, by an estimate;
-            one sample is drawn at a time where not even two fit.
+        memory: bytes that the samples of a chunk may take together, by an estimate.
+            Where not even one of them fits, the image is sampled in tiles, each with
+            masks of its own, which overlap by the receptive field.
 
     Raises:
         UserError: where nothing can be sampled.
@@ -85,13 +88,36 @@ class MonteCarlo:
                 f"{model.name} has no dropout to sample: train bayesian_segnet_basic, "
                 "bayesian_segnet or an fcn"
             )
+        self._footprint = footprint(model)
         image = tf.TensorSpec((1, None, None, model.input_shape[-1]), tf.float32)
         keys = tf.TensorSpec((None, 2), tf.int32)
         self._sums = tf.function(self._sums_of, input_signature=[image, keys])
 
     def __call__(self, image: np.ndarray) -> Uncertainty:
         """The samples' mean and spread for an image (H, W, channels) in [0, 255]."""
-        batch = np.asarray(image, np.float32)[None]
+        image = np.asarray(image, np.float32)
+        parts = None
+        for tile in self._tiles(image):
+            found = [part[tile.inside] for part in self._moments(image[tile.source])]
+            parts = parts or [
+                np.empty((*image.shape[:2], *part.shape[2:]), np.float64)
+                for part in found
+            ]
+            for whole, part in zip(parts, found, strict=True):
+                whole[tile.target] = part
+        return _summary(*parts)
+
+    def _tiles(self, image: np.ndarray) -> list[Tile]:
+        """What to sample an image in, so that a sample of each fits the memory."""
+        if self._footprint is None:
+            return plan(*image.shape[:2], None)
+        pixel = sample_bytes(self._model, (1, 256, 256, image.shape[-1])) / 256**2
+        budget = self._footprint.channels * self.memory / pixel
+        return plan(*image.shape[:2], self._footprint, int(budget))
+
+    def _moments(self, image: np.ndarray) -> list[np.ndarray]:
+        """Means over the samples: p, p squared, entropy of p; float64 (H, W, ...)."""
+        batch = image[None]
         numbers = np.arange(self.samples, dtype=np.int32)
         keys = np.stack([np.full_like(numbers, self.seed), numbers], axis=1)
         at_once = max(1, self.memory // sample_bytes(self._model, batch.shape))
@@ -102,7 +128,7 @@ class MonteCarlo:
                 total + part.numpy().astype(np.float64)
                 for total, part in zip(totals, sums, strict=True)
             ]
-        return _summary(*(total / self.samples for total in totals))
+        return [total / self.samples for total in totals]
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
         """The samples' mean alone: float32 (H, W, classes)."""
@@ -197,7 +223,8 @@ def write_uncertainty(uncertainty: Uncertainty, stem: str | os.PathLike) -> None
     """Writes <stem>_uncertainty.npy and <stem>_uncertainty.png.
 
     The array is float32 (H, W, 4), in the order of `MAPS`; the picture shows the four
-    maps, each with its colour bar.
+    maps, each with its colour bar: the three in nats on one scale, since the first is
+    the sum of the other two.
     """
     from matplotlib.figure import Figure
 
@@ -206,18 +233,19 @@ def write_uncertainty(uncertainty: Uncertainty, stem: str | os.PathLike) -> None
     with replacing(stem.with_name(f"{stem.name}_uncertainty.npy")) as temporary:
         np.save(temporary, np.stack(maps, axis=-1))
     height, width = maps[0].shape
-    figure = Figure(figsize=(10, 1 + 9 * height / width), layout="constrained")
+    figure = Figure(figsize=(10, 1 + 9 * min(height / width, 4)), layout="constrained")
     titles = (
         "predictive entropy, nats",
-        "aleatoric: the data leave it open",
-        "epistemic: not learned",
+        "aleatoric, nats: the data leave it open",
+        "epistemic, nats: not learned",
         "variance (Bayesian SegNet)",
     )
-    for axes, values, title in zip(
-        figure.subplots(2, 2).flat, maps, titles, strict=True
+    tops = (*3 * (maps[0].max(),), maps[3].max())
+    for axes, values, top, title in zip(
+        figure.subplots(2, 2).flat, maps, tops, titles, strict=True
     ):
         # From zero, so that a sure network's noise does not look like doubt.
-        shown = axes.imshow(values, "viridis", vmin=0, vmax=max(values.max(), 1e-6))
+        shown = axes.imshow(values, "viridis", vmin=0, vmax=max(top, 1e-3))
         axes.set_title(title)
         axes.set_axis_off()
         figure.colorbar(shown, ax=axes, shrink=0.8)

@@ -1,10 +1,15 @@
 """The benchmarks' own arithmetic, and one run at toy size."""
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+from conftest import ROOT
 from networks import small
 from PIL import Image
 
@@ -171,3 +176,22 @@ def test_a_size_that_is_none():
     assert smaller.parsed_size("--crop", "32x48") == (32, 48)
     with pytest.raises(UserError, match="--crop: '32' is not HxW"):
         smaller.parsed_size("--crop", "32")
+
+
+@pytest.mark.parametrize("script", ["benchmarks/decoders.py", "docs/figures.py"])
+def test_run_by_its_path(tmp_path, script):
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    command = [sys.executable, str(ROOT / script), "--help"]
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert "usage:" in result.stdout
+
+
+def test_figures_name_what_has_to_be_trained(tmp_path, monkeypatch):
+    from docs import figures
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="benchmarks.decoders .*--models segnet_basic"):
+        figures.shifts_picture()

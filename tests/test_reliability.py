@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segnet_tf.reliability import Reliability, draw_reliability
+from segnet_tf.reliability import Reliability, draw_reliability, reliability_of
 
 
 def reference(labels, probabilities, bins, ignore_label):
@@ -80,3 +80,13 @@ def test_the_diagram(tmp_path, rng, seen):
     draw_reliability(reliability, tmp_path / "reliability.png")
     with Image.open(tmp_path / "reliability.png") as picture:
         assert min(picture.size) > 300
+
+
+def test_a_split_is_gathered_and_its_labels_scored():
+    labels = np.array([[0, 1, 255]], np.uint8)
+    image = np.zeros((1, 3, 3), np.uint8)
+    found = np.array([[[0.8, 0.2], [0.6, 0.4], [0.5, 0.5]]], np.float32)
+    reliability, scores = reliability_of(lambda _: found, [(image, labels)] * 2)
+    assert reliability.count.sum() == 4
+    assert scores.global_accuracy == 0.5
+    assert scores.mean_iou == pytest.approx((1 / 2 + 0) / 2)

@@ -83,6 +83,22 @@ def test_a_single_layer_is_a_stage():
     assert model(np.zeros((1, 9, 7, 3), "float32")).shape == (1, 9, 7, 11)
 
 
+def test_convolutions_inside_models_inside_a_stage_are_mirrored():
+    inner = keras.Sequential([layers.SeparableConv2D(8, 3, padding="same")])
+    model = SegNet(encoder=((8,), keras.Sequential([inner, named("outer")])))
+    assert decoder(model) == [
+        ("conv2_2_D", 8),
+        ("conv2_1_D", 8),
+        ("conv1_1_D", 11),
+    ]
+
+
+def test_the_decoder_of_the_readme():
+    widths = ((512,), (256,), (128,), (64,), (64,))
+    model = SegNet(decoder_widths=widths)
+    assert [filters for _, filters in decoder(model)] == [512, 256, 128, 64, 64, 11]
+
+
 def test_decoder_widths():
     widths = ((8, 16), (), ())
     model = SegNet(encoder=((8,), (16, 16), (32,)), decoder_widths=((16,), (8,), (4,)))
@@ -102,6 +118,10 @@ def strided(filters: int) -> layers.Layer:
     return layers.Conv2D(filters, 3, strides=2, padding="same")
 
 
+def named(name: str) -> layers.Layer:
+    return layers.Conv2D(8, 3, padding="same", name=name)
+
+
 @pytest.mark.parametrize(
     "encoder, message",
     [
@@ -111,6 +131,16 @@ def strided(filters: int) -> layers.Layer:
         ([layers.GlobalAveragePooling2D()], r"encoder stage 1 gives \(None, 3\)"),
         ([(8,), 16], r"encoder stage 2 is 16: give the filters"),
         ([(8,), residual(3, 8)], r"encoder stage 2 does not take .*8\)"),
+        ([], "encoder has no stage"),
+        (None, "encoder is None: give a sequence"),
+        ([(8,), ()], "encoder stage 2 has no convolution"),
+        ([(8,), (8.5,)], r"encoder stage 2 is \(8.5,\): give the filters"),
+        (["ab"], "encoder stage 1 is 'ab'"),
+        (
+            [named("a"), named("a")],
+            "encoder stage 2 has a layer 'a', as stage 1 has: give each",
+        ),
+        ([(8,), named("pool1")], "stage 2 has a layer 'pool1', a name that SegNet"),
     ],
 )
 def test_a_bad_encoder_names_the_stage(encoder, message):
@@ -124,6 +154,8 @@ def test_a_bad_encoder_names_the_stage(encoder, message):
         (((8,),), "decoder_widths has 1 stages, the encoder 2"),
         (((8,), (8,)), "decoder stage 2 ends in 8 channels.*stage 1: it has 4"),
         (((), (4,)), "decoder stage 2 ends in 16 channels"),
+        ((4, 4), "decoder stage 2 is 4: give the filters"),
+        (((4,), (0,)), r"decoder stage 1 is \(0,\)"),
     ],
 )
 def test_bad_decoder_widths_name_the_stage(widths, message):

@@ -314,3 +314,10 @@ def test_reestimate_bn_changes_the_kept_model_alone(tmp_path):
         - trained.get_layer("conv1_bn").moving_variance
     )
     assert np.abs(moved).max() > 1e-2
+
+
+@pytest.mark.parametrize("model", ["basic_bilinear", "fcn8s"])
+def test_a_pooling_mode_is_for_networks_that_keep_positions(tmp_path, model):
+    config = TrainConfig(**{**QUICK, "model": model}, pooling_mode="window")
+    with pytest.raises(UserError, match=f"pooling_mode: {model} keeps no positions"):
+        train(config, str(tmp_path / "run"))

@@ -13,7 +13,7 @@ from segnet_tf.datasets import load
 from segnet_tf.datasets.synthetic import INFO
 from segnet_tf.errors import UserError
 from segnet_tf.losses import PixelCrossEntropy
-from segnet_tf.models import with_pooling_mode
+from segnet_tf.models import SegNet, with_pooling_mode
 from segnet_tf.reliability import Reliability
 from segnet_tf.saving import load_model, save_model
 from segnet_tf.uncertainty import MAPS, MonteCarlo, sample_bytes, write_uncertainty
@@ -77,6 +77,27 @@ def test_seeds_and_chunks():
         np.testing.assert_array_equal(getattr(again, name), expected)
         np.testing.assert_allclose(getattr(singly, name), expected, atol=1e-5)
         assert np.abs(getattr(other, name) - expected).max() > 1e-3
+
+
+def test_an_image_of_which_no_sample_fits_is_sampled_in_tiles():
+    keras.utils.set_random_seed(0)
+    # So rarely is anything dropped that samples are alike, and tiles comparable.
+    model = SegNet(encoder=((4,), (4,), (4,)), dropout=1e-12)
+    image = street(1, 128, 160)[0][0]
+    whole = MonteCarlo(model, samples=2)
+    tiled = MonteCarlo(model, samples=2, memory=sample_bytes(model, (1, 96, 96, 3)))
+    assert len(whole._tiles(image)) == 1
+    tiles = tiled._tiles(image)
+    assert len(tiles) > 1
+    for tile in tiles:
+        height, width = image[tile.source].shape[:2]
+        assert height * width <= 96 * 96
+    expected, found = whole(image), tiled(image)
+    for name in ("probabilities", *MAPS):
+        assert getattr(found, name).shape == getattr(expected, name).shape
+        np.testing.assert_allclose(
+            getattr(found, name), getattr(expected, name), atol=1e-5
+        )
 
 
 def test_memory_bounds_the_chunk(monkeypatch):
@@ -171,6 +192,7 @@ def test_predict_and_evaluate_with_samples(tmp_path, run_command):
     evaluate = ("evaluate.py", *use, "--split=val:1", "--reliability=2", "--output=e")
     result = run_command(*evaluate, cwd=tmp_path)
     assert "expected calibration error" in result.stdout
+    assert "mIoU of the mean of 2 samples" in result.stdout
     found = json.loads((tmp_path / "e" / "reliability.json").read_text())
     image, labels = load("synthetic", "val:1").read(0)
     reliability = Reliability()
@@ -179,6 +201,11 @@ def test_predict_and_evaluate_with_samples(tmp_path, run_command):
         reliability.error, abs=1e-4
     )
     assert (tmp_path / "e" / "reliability.png").is_file()
+    # What would be written over is refused before anything is.
+    Image.fromarray(image).save(tmp_path / "predictions" / "x_uncertainty.png")
+    clash = ("predict.py", "predictions/x_uncertainty.png", *predict[1:])
+    result = run_command(*clash, cwd=tmp_path, check=False)
+    assert result.returncode == 2 and "x_uncertainty.png is an input" in result.stderr
 
 
 def test_sampling_loads_a_model_once(tmp_path, monkeypatch):
@@ -208,6 +235,13 @@ def test_samples_of_a_network_without_dropout(tmp_path, run_command):
     assert result.returncode == 2
     assert "error: segnet_basic has no dropout to sample" in result.stderr
     assert not (tmp_path / "predictions").exists()
+    for samples, message in (("4", "no dropout to sample"), ("-3", "-3 samples")):
+        result = run_command(
+            "evaluate.py", "--model", "model.keras", f"--reliability={samples}",
+            cwd=tmp_path, check=False,
+        )  # fmt: skip
+        assert result.returncode == 2 and message in result.stderr
+    assert not (tmp_path / "evaluations").exists()
 
 
 UNSEEN = INFO.classes.index("Car")

@@ -5,6 +5,7 @@ the released `segnet_train.prototxt`. Layer names follow that file, so that a la
 can be found from the paper's side.
 """
 
+import re
 from collections.abc import Sequence
 
 import keras
@@ -25,6 +26,9 @@ Widths = Sequence[int]
 
 DROPPED_STAGES = 3
 """Bayesian SegNet drops in the deepest three stages of encoder and decoder."""
+
+OWN_NAMES = re.compile(r"image|mean|pool\d+(_drop)?|upsample\d+|conv\d+_\d+_D.*")
+"""Of the layers that no encoder brings."""
 
 PROBE = (37, 51)
 """A size that no pooling, striding or padding leaves as it is."""
@@ -57,7 +61,8 @@ def SegNet(
             deepest first. A stage must end in the channels whose positions the next
             unpooling uses; the last stage is followed by the classifier and ends as
             it likes. Without it the encoder is mirrored: convolution for convolution,
-            where a layer counts by its own Conv2D layers larger than 1x1.
+            where a model counts by its Conv2D and SeparableConv2D layers larger than
+            1x1, at any depth; any other layer as one.
         dropout: rate after the poolings and decoders of the deepest three stages, where
             Bayesian SegNet has it; 0 puts no layer there.
 
@@ -70,11 +75,15 @@ def SegNet(
             something that cannot be pooled, and for a decoder stage whose output
             cannot be unpooled; the message names the stage.
 
+    Layers that `encoder` brings need names of their own: not those of another stage's,
+    nor SegNet's own (pool1, upsample1, conv1_1_D).
+
     29,441,419 trainable parameters for 11 classes.
 
     >>> SegNet(num_classes=4, encoder=((8, 8), (16,))).output_shape
     (None, None, None, 4)
     """
+    _check_stages(encoder)
     inputs = keras.Input((None, None, input_channels), name="image")
     x = subtract_mean(inputs)
     first_dropped = len(encoder) - DROPPED_STAGES + 1
@@ -105,6 +114,50 @@ def SegNet(
             x = layers.Dropout(dropout, name=f"conv{number}_1_D_drop")(x)
     logits = classifier(x, num_classes, "conv1_1_D", kernel_size=3)
     return keras.Model(inputs, logits, name=name)
+
+
+def _check_stages(encoder: Sequence[Widths | layers.Layer]) -> None:
+    if isinstance(encoder, layers.Layer) or not isinstance(encoder, Sequence):
+        raise ValueError(f"encoder is {encoder!r}: give a sequence, a stage a pooling")
+    if not encoder:
+        raise ValueError("encoder has no stage: there is nothing to unpool")
+    owners: dict[str, int] = {}
+    for number, stage in enumerate(encoder, start=1):
+        if isinstance(stage, layers.Layer):
+            _claim_names(stage, number, owners)
+        elif isinstance(stage, Sequence):
+            _check_widths(f"encoder stage {number}", stage)
+            if not stage:
+                raise ValueError(f"encoder stage {number} has no convolution")
+
+
+def _check_widths(where: str, widths: Widths) -> None:
+    if not isinstance(widths, Sequence) or not all(
+        isinstance(width, int) and width > 0 for width in widths
+    ):
+        raise ValueError(
+            f"{where} is {widths!r}: give the filters of its convolutions, such as "
+            "(64, 64)"
+        )
+
+
+def _claim_names(stage: layers.Layer, number: int, owners: dict[str, int]) -> None:
+    """Enters the names of a stage's layers in `owners`; each may be there once."""
+    parts = stage.layers if isinstance(stage, keras.Model) else [stage]
+    for part in parts:
+        if isinstance(part, layers.InputLayer):
+            continue
+        if OWN_NAMES.fullmatch(part.name):
+            raise ValueError(
+                f"encoder stage {number} has a layer {part.name!r}, a name that SegNet "
+                "gives its own: give it another"
+            )
+        if part.name in owners:
+            raise ValueError(
+                f"encoder stage {number} has a layer {part.name!r}, as stage "
+                f"{owners[part.name]} has: give each a name of its own"
+            )
+        owners[part.name] = number
 
 
 def _encoded(x, stage: Widths | layers.Layer, number: int):
@@ -160,12 +213,10 @@ def _mirrored(encoder: Sequence[Widths | layers.Layer], channels: list[int]) -> 
 def _widths(stage: Widths | layers.Layer) -> list[int]:
     if not isinstance(stage, layers.Layer):
         return list(stage)
-    parts = stage.layers if isinstance(stage, keras.Model) else [stage]
-    return [
-        part.filters
-        for part in parts
-        if isinstance(part, layers.Conv2D) and max(part.kernel_size) > 1
-    ]
+    if isinstance(stage, keras.Model):
+        return [width for part in stage.layers for width in _widths(part)]
+    is_counted = isinstance(stage, layers.Conv2D | layers.SeparableConv2D)
+    return [stage.filters] if is_counted and max(stage.kernel_size) > 1 else []
 
 
 def _check_decoder(widths: Sequence[Widths], channels: list[int]) -> None:
@@ -174,6 +225,8 @@ def _check_decoder(widths: Sequence[Widths], channels: list[int]) -> None:
         raise ValueError(
             f"decoder_widths has {len(widths)} stages, the encoder {stages}"
         )
+    for number, row in zip(range(stages, 0, -1), widths, strict=True):
+        _check_widths(f"decoder stage {number}", row)
     for number, row in zip(range(stages, 1, -1), widths, strict=False):
         ends = row[-1] if row else channels[number - 1]
         needed = channels[number - 2]
