@@ -188,6 +188,13 @@ class _SampledDropout(keras.layers.Layer):
 def _with_sampled_dropout(model: keras.Model) -> tuple[keras.Model, list]:
     """The same network and weights with its dropouts sampled, and those layers."""
     sampled = []
+    for layer in model.layers:
+        inside = layer._flatten_layers(include_self=False)
+        if any(isinstance(part, keras.layers.Dropout) for part in inside):
+            raise UserError(
+                f"{model.name}: the dropout inside {layer.name} cannot be sampled: put "
+                "it into the model as a layer of its own"
+            )
 
     def clone(layer):
         if type(layer) is keras.layers.Dropout and layer.rate:

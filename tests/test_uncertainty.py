@@ -156,6 +156,14 @@ def test_what_is_refused():
         MonteCarlo(small("bayesian_segnet_basic"), samples=0)
 
 
+def test_dropout_out_of_reach_is_refused():
+    inner = keras.Sequential([layers.Conv2D(4, 1), layers.Dropout(0.5)], name="inner")
+    x = image = keras.Input((None, None, 3))
+    x = layers.Dropout(0.5)(inner(x))
+    with pytest.raises(UserError, match="the dropout inside inner cannot be sampled"):
+        MonteCarlo(keras.Model(image, x, name="outer"))
+
+
 def test_files(tmp_path):
     result = MonteCarlo(two_classes(1.0, 0.5), samples=3)(np.ones((12, 20, 1)))
     write_uncertainty(result, tmp_path / "new" / "a.street")
