@@ -69,6 +69,8 @@ def export(arguments: argparse.Namespace) -> bool:
             arguments.dataset, arguments.split, arguments.data_dir, info.channels
         )
     size = (arguments.height, arguments.width)
+    if min(size) < 1:
+        raise UserError(f"{size[0]}x{size[1]}: no image has that size")
     calibration = []
     if arguments.calibration:
         calibration = calibration_images(arguments.calibration, size, info.channels)

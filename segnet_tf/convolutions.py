@@ -204,5 +204,8 @@ def _folded(layer, norm) -> tuple[np.ndarray, np.ndarray]:
     bias = np.asarray(layer.bias) if layer.use_bias else np.zeros(layer.filters)
     if norm is None:
         return kernel, bias
-    scale = np.asarray(norm.gamma) / np.sqrt(norm.moving_variance + norm.epsilon)
-    return kernel * scale, norm.beta + (bias - norm.moving_mean) * scale
+    scale = 1 / np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
+    if norm.scale:
+        scale = np.asarray(norm.gamma) * scale
+    shift = np.asarray(norm.beta) if norm.center else 0
+    return kernel * scale, shift + (bias - np.asarray(norm.moving_mean)) * scale

@@ -24,7 +24,7 @@ from segnet_tf.images import CHANNELS
 from segnet_tf.lowering import in_float32, lowered, one_image, sum_limits
 from segnet_tf.models import with_pooling_mode
 from segnet_tf.saving import LABELS_ENTRY
-from segnet_tf.tflite_file import Facts, append_facts
+from segnet_tf.tflite_file import Facts, append_facts, multiple_that_runs
 
 __all__ = [
     "INPUTS",
@@ -36,6 +36,9 @@ __all__ = [
 
 QUANTIZE = ("none", "float16", "dynamic", "int8")
 INPUTS = ("uint8", "float32")
+
+ANY_SIDE = 64
+"""Of an image, to see what a network makes of one where no size was asked for."""
 
 
 def export_tflite(
@@ -72,7 +75,6 @@ def export_tflite(
     check_calibration(quantize, calibration)
     multiple = size_multiple(model)
     fits = size[0] % multiple == 0 and size[1] % multiple == 0
-    facts = Facts(info, output, size, multiple if fits else None, footprint(model))
     if quantize == "int8":
         limits = sum_limits(model, (image.astype(np.float32) for image in calibration))
         twin = lowered(model, *size, integer=True, limits=limits)
@@ -91,13 +93,15 @@ def export_tflite(
     flat = converted(serve, twin, quantize, input_dtype, calibration)
     with replacing(path) as temporary:
         temporary.write_bytes(flat)
+        multiple = multiple_that_runs(temporary, multiple) if fits else None
+        facts = Facts(info, output, size, multiple, footprint(model))
         append_facts(temporary, facts)
     write_json(Path(path).with_name(LABELS_ENTRY), asdict(info))
     return facts
 
 
 def _checked(
-    model: keras.Model, info: DatasetInfo, size: tuple[int, int]
+    model: keras.Model, info: DatasetInfo, size: tuple[int, int] | None = None
 ) -> DatasetInfo:
     """What the file is to say of its classes, and of its input's channels."""
     shapes = (tuple(model.input_shape), tuple(model.output_shape))
@@ -111,8 +115,22 @@ def _checked(
             f"{model.name}: predicts {shapes[1][-1]} classes, but {info.name} has "
             f"{info.num_classes}"
         )
+    if size is None:
+        size = tuple(side or ANY_SIDE for side in shapes[0][1:3])
     if min(size) < 1:
         raise UserError(f"{size[0]}x{size[1]}: no image has that size")
+    if shapes[0][1:3] not in ((None, None), size):
+        raise UserError(
+            f"{model.name}: takes {shapes[0][1]}x{shapes[0][2]} only, "
+            f"not {size[0]}x{size[1]}"
+        )
+    image = keras.KerasTensor((1, *size, shapes[0][-1]), "float32")
+    given = model.compute_output_spec(image).shape[1:3]
+    if given != size:
+        raise UserError(
+            f"{model.name}: turns {size[0]}x{size[1]} into {given[0]}x{given[1]}: what "
+            "can be exported gives a label for every pixel"
+        )
     return replace(info, channels=shapes[0][-1])
 
 
@@ -150,7 +168,7 @@ def export_savedmodel(
         UserError: for a folder that is there, or a model that does not fit `info`.
     """
     path = Path(path)
-    info = _checked(model, info, (1, 1))
+    info = _checked(model, info)
     if path.exists():
         raise UserError(f"{path}: already there: choose another --output")
     twin = _float32(model)
@@ -215,7 +233,7 @@ def export_onnx(model: keras.Model, path: str | os.PathLike, info: DatasetInfo) 
     Raises:
         UserError: without those packages, or for a model that does not fit `info`.
     """
-    info = _checked(model, info, (1, 1))
+    info = _checked(model, info)
     try:
         import onnx
         import tf2onnx  # noqa: F401

@@ -128,7 +128,14 @@ class Predictor:
         image = padded(image, height + -height % multiple, width + -width % multiple)
         collected = None
         for tile in plan(*image.shape[:2], self._program.footprint):
-            part = finish(self._program.run(image[tile.source]))[tile.inside]
+            source = image[tile.source]
+            scores = self._program.run(source)
+            if scores.shape[:2] != source.shape[:2]:
+                raise UserError(
+                    "{}: gives {}x{} for an image of {}x{}: it does not keep the "
+                    "size".format(self._path, *scores.shape[:2], *source.shape[:2])
+                )
+            part = finish(scores)[tile.inside]
             if collected is None:
                 shape = (*image.shape[:2], *part.shape[2:])
                 collected = np.empty(shape, part.dtype)

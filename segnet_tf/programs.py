@@ -52,10 +52,11 @@ def _tflite(path: Path, threads: int | None) -> Program:
 
     def run(image):
         nonlocal ready
+        # The size costs nothing where it is the one before.
+        if image.shape != ready:
+            facts.check_size(*image.shape[:2])
         with litert_errors(path):
-            # The size costs nothing where it is the one before.
             if image.shape != ready:
-                facts.check_size(*image.shape[:2])
                 resize(loaded, *image.shape[:2])
                 ready = image.shape
             loaded.set_tensor(source["index"], image[None].astype(source["dtype"]))
@@ -126,7 +127,11 @@ def _onnx(path: Path, threads: int | None) -> Program:
         ) from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
-    session = onnxruntime.InferenceSession(str(path), options)
+    try:
+        session = onnxruntime.InferenceSession(str(path), options)
+    except Exception as error:  # of many kinds, which it does not name in public
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{path}: onnxruntime cannot load it ({reason})") from None
     source = session.get_inputs()[0].name
     labels = session.get_modelmeta().custom_metadata_map.get("labels")
     if labels is None:

@@ -38,7 +38,11 @@ def notices_kept_back() -> Iterator[None]:
 def import_tensorflow():
     """TensorFlow, its devices found, without the notices of that hour."""
     with notices_kept_back():
-        import tensorflow
-
+        try:
+            import tensorflow
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"this needs the package {error.name}: pip install -r requirements.txt"
+            ) from None
         tensorflow.config.list_physical_devices()
     return tensorflow

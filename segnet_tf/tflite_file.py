@@ -94,12 +94,14 @@ class Facts:
 
     @classmethod
     def from_dict(cls, labels: dict) -> "Facts":
-        footprint = labels.get("footprint")
+        footprint, multiple = labels.get("footprint"), labels["multiple"]
+        if multiple is not None and not (isinstance(multiple, int) and multiple > 0):
+            raise ValueError(f"multiple: {multiple!r}")
         return cls(
             DatasetInfo.from_dict(labels),
             labels["output"],
             tuple(labels["size"]),
-            labels["multiple"],
+            multiple,
             footprint and Footprint(**footprint),
         )
 
@@ -141,7 +143,7 @@ def stored_facts(path: str | os.PathLike) -> Facts | None:
     try:
         with zipfile.ZipFile(path) as archive:
             return Facts.from_dict(json.loads(archive.read(LABELS_ENTRY)))
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError):
+    except (zipfile.BadZipFile, AttributeError, KeyError, TypeError, ValueError):
         return None
 
 
@@ -167,7 +169,34 @@ def resize(loaded, height: int, width: int) -> None:
     [source] = loaded.get_input_details()
     channels = source["shape"][-1]
     loaded.resize_tensor_input(source["index"], (1, height, width, channels))
-    loaded.allocate_tensors()
+    with notices_kept_back():
+        loaded.allocate_tensors()
+
+
+def multiple_that_runs(path: str | os.PathLike, multiple: int) -> int | None:
+    """Of what height and width must be multiples for a file to run at other sizes.
+
+    Tried, since an operator may hold the size that it was exported at, and another may
+    need even sizes where there is no pooling left to say so.
+
+    Args:
+        multiple: what the network's poolings ask for.
+
+    Returns:
+        `multiple`, twice that, or None where neither runs.
+    """
+    for candidate in (multiple, 2 * multiple):
+        size = 3 * candidate, 5 * candidate
+        loaded = interpreter(path)
+        try:
+            resize(loaded, *size)
+            loaded.invoke()
+        except (ValueError, RuntimeError):
+            continue
+        [target] = loaded.get_output_details()
+        if loaded.get_tensor(target["index"]).shape[1:3] == size:
+            return candidate
+    return None
 
 
 @contextmanager

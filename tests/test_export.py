@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+from keras import layers
 from networks import ON_DEVICE, network
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -21,6 +23,7 @@ from segnet_tf.datasets.synthetic import INFO
 from segnet_tf.errors import UserError
 from segnet_tf.export import export_onnx, export_savedmodel, export_tflite
 from segnet_tf.footprint import size_multiple
+from segnet_tf.inference import Predictor
 from segnet_tf.inspection import describe, operators
 from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
 from segnet_tf.lowering import lowered
@@ -590,3 +593,63 @@ def test_command_refuses(run_command, tmp_path, flags, message):
     assert message in result.stderr and result.stderr.count("\n") == 1
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["dir.tflite", "m.keras"]
+
+
+def exported_at_64(model, path):
+    info = replace(INFO, classes=INFO.classes[:2], colours=INFO.colours[:2])
+    return export_tflite(model, path, info, (64, 64))
+
+
+@pytest.mark.parametrize(
+    "layer, message",
+    [
+        (layers.Conv2D(2, 3, strides=2, padding="same"), "turns 64x64 into 32x32"),
+        (layers.Conv2D(2, 3), "turns 64x64 into 62x62"),
+    ],
+)
+def test_what_does_not_keep_the_size_is_refused(tmp_path, layer, message):
+    image = keras.Input((None, None, 3))
+    with pytest.raises(UserError, match=message):
+        exported_at_64(keras.Model(image, layer(image)), tmp_path / "m.tflite")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_model_of_one_size_is_refused_at_another(tmp_path):
+    image = keras.Input((32, 32, 3))
+    model = keras.Model(image, layers.Conv2D(2, 1)(image))
+    with pytest.raises(UserError, match="takes 32x32 only, not 64x64"):
+        exported_at_64(model, tmp_path / "m.tflite")
+
+
+def test_a_file_that_holds_its_size_says_so(tmp_path):
+    """Bilinear resizing is written down with the size it was exported at."""
+    x = image = keras.Input((None, None, 3))
+    x = layers.MaxPooling2D()(layers.Conv2D(4, 3, padding="same")(x))
+    x = layers.UpSampling2D(interpolation="bilinear")(x)
+    model = keras.Model(image, layers.Conv2D(2, 1)(x))
+    facts = exported_at_64(model, tmp_path / "m.tflite")
+    assert facts.multiple is None
+    predictor = Predictor(tmp_path / "m.tflite")
+    assert predictor.labels(np.zeros((64, 64, 3), np.uint8)).shape == (64, 64)
+    with pytest.raises(UserError, match="^32x32: this file takes 64x64"):
+        predictor.labels(np.zeros((32, 32, 3), np.uint8))
+
+
+@pytest.mark.parametrize("options", [{"scale": False}, {"center": False}])
+def test_a_deep_convolution_under_the_last_pooling(tmp_path, options):
+    """Winograd's form needs even sizes there: the multiple has to say so."""
+    keras.utils.set_random_seed(0)
+    x = image = keras.Input((None, None, 3))
+    x = layers.Conv2D(128, 3, padding="same")(layers.Rescaling(1 / 255)(x))
+    before = layers.BatchNormalization(**options)(x)
+    x, positions = MaxPoolingWithArgmax2D("argmax")(before)
+    x = layers.Conv2D(128, 3, padding="same")(x)
+    x = MaxUnpooling2D("argmax")(x, positions, like=before)
+    model = keras.Model(image, layers.Conv2D(2, 1)(x))
+    facts = exported_at_64(model, tmp_path / "m.tflite")
+    assert facts.multiple in (2, 4)
+    predictor = Predictor(tmp_path / "m.tflite")
+    for size in ((64, 64), (3 * facts.multiple, 5 * facts.multiple)):
+        noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+        expected = np.asarray(model(noise[None].astype(np.float32)))[0].argmax(-1)
+        assert (predictor.labels(noise) == expected).mean() > 0.99
