@@ -20,7 +20,6 @@ from segnet_tf.datasets.split import MissingSplit, Split, class_pixel_counts
 from segnet_tf.errors import UserError
 from segnet_tf.evaluation import evaluate, score_table, write_metrics
 from segnet_tf.inference import find_model
-from segnet_tf.layers import MaxPoolingWithArgmax2D
 from segnet_tf.losses import (
     CrossEntropyDice,
     HardPixelCrossEntropy,
@@ -176,8 +175,15 @@ def _fit(config, run, train_split, val_split, steps) -> None:
 def _check_network(config: TrainConfig) -> None:
     if config.model not in MODELS:
         raise UserError(f"model: no {config.model!r}: there is {', '.join(MODELS)}")
-    if config.pooling_mode != "argmax" and not _takes(config, "pooling_mode"):
+    if config.pooling_mode != "argmax" and not _keeps_positions(config):
         raise UserError(f"pooling_mode: {config.model} keeps no positions")
+
+
+def _keeps_positions(config: TrainConfig) -> bool:
+    # Of the builders with a choice of upsampling, only what unpools reads positions.
+    choices = signature(MODELS[config.model]).parameters
+    unpools = "upsampling" not in choices or choices["upsampling"].default == "unpool"
+    return "pooling_mode" in choices and unpools
 
 
 def _takes(config: TrainConfig, argument: str) -> bool:
@@ -221,11 +227,6 @@ def build(config: TrainConfig, num_classes: int) -> keras.Model:
         model = builder(num_classes, **options)
         if source not in ("auto", "none"):
             load_vgg16_kernels(model, source)
-    keeps_positions = any(
-        isinstance(layer, MaxPoolingWithArgmax2D) for layer in model.layers
-    )
-    if config.pooling_mode != "argmax" and not keeps_positions:
-        raise UserError(f"pooling_mode: {config.model} keeps no positions")
     if config.init_from:
         path = find_model(config.init_from, forms=("model.keras",))
         kept = copy_matching_weights(load_model(path), model)

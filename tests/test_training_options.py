@@ -321,3 +321,4 @@ def test_a_pooling_mode_is_for_networks_that_keep_positions(tmp_path, model):
     config = TrainConfig(**{**QUICK, "model": model}, pooling_mode="window")
     with pytest.raises(UserError, match=f"pooling_mode: {model} keeps no positions"):
         train(config, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
