@@ -32,8 +32,12 @@ def main() -> None:
     add("--height", type=int, default=384, help="of a .tflite file's input [384]")
     add("--width", type=int, default=480, help="of a .tflite file's input [480]")
     add("--quantize", choices=("none", "float16", "dynamic", "int8"), default="none")
-    add("--result", choices=("logits", "probabilities", "labels"), default="logits")
-    add("--input", choices=("uint8", "float32"), default="uint8")
+    add(
+        "--result",
+        choices=("logits", "probabilities", "labels"),
+        help="of a .tflite file [logits]",
+    )
+    add("--input", choices=("uint8", "float32"), help="its type [uint8]")
     add("--calibration", help="int8: folder of 100 training images or more")
     add("--dataset", help="data set to compare mIoU on")
     add("--data-dir", help="folder of the data set")
@@ -54,6 +58,7 @@ def export(arguments: argparse.Namespace) -> bool:
     from segnet_tf.calibration import calibration_images, check_calibration
     from segnet_tf.inference import find_model
     from segnet_tf.saving import load_model, read_labels
+    from segnet_tf.tiling import check_size
 
     # What a user can get wrong comes first: it should not wait for TensorFlow.
     source = find_model(arguments.model, forms=("model.keras",))
@@ -69,8 +74,7 @@ def export(arguments: argparse.Namespace) -> bool:
             arguments.dataset, arguments.split, arguments.data_dir, info.channels
         )
     size = (arguments.height, arguments.width)
-    if min(size) < 1:
-        raise UserError(f"{size[0]}x{size[1]}: no image has that size")
+    check_size(*size)
     calibration = []
     if arguments.calibration:
         calibration = calibration_images(arguments.calibration, size, info.channels)
@@ -87,11 +91,13 @@ def export(arguments: argparse.Namespace) -> bool:
             exporting.export_tflite,
             size=size,
             quantize=arguments.quantize,
-            output=arguments.result,
-            input_dtype=arguments.input,
+            output=arguments.result or "logits",
+            input_dtype=arguments.input or "uint8",
             calibration=calibration,
         ),
-        "savedmodel": partial(exporting.export_savedmodel, input_dtype=arguments.input),
+        "savedmodel": partial(
+            exporting.export_savedmodel, input_dtype=arguments.input or "uint8"
+        ),
         "onnx": exporting.export_onnx,
     }[arguments.format]
     images = parity.trial_images(size, split, calibration, info.channels)
@@ -107,12 +113,25 @@ def export(arguments: argparse.Namespace) -> bool:
     return report["passed"] is not False
 
 
+def refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
+    """An option that is left out of account would promise what is not there."""
+    form = arguments.format
+    for option, given, forms in (
+        ("--quantize", arguments.quantize != "none", ("tflite",)),
+        ("--result", arguments.result, ("tflite",)),
+        ("--input", arguments.input, ("tflite", "savedmodel")),
+    ):
+        if given and form not in forms:
+            raise UserError(f"{option} is for --format {' and '.join(forms)}")
+    if arguments.calibration and arguments.quantize != "int8":
+        raise UserError("--calibration is for --quantize int8")
+
+
 def output_path(arguments: argparse.Namespace, source: Path) -> Path:
     """Where the export goes: what was asked for, or a name beside the model."""
+    refuse_what_has_no_effect(arguments)
     suffixes = {"tflite": ".tflite", "onnx": ".onnx", "savedmodel": ""}
     suffix = suffixes[arguments.format]
-    if arguments.format != "tflite" and arguments.quantize != "none":
-        raise UserError("--quantize is for --format tflite")
     if arguments.output is None and suffix:
         kind = "float32" if arguments.quantize == "none" else arguments.quantize
         return source.with_name(f"{source.stem}_{kind}{suffix}")

@@ -15,6 +15,7 @@ import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 
 from segnet_tf.errors import UserError
+from segnet_tf.quiet import notices_kept_back
 
 __all__ = ["converted", "write_archive"]
 
@@ -45,14 +46,15 @@ def converted(
         write_archive(folder, model, {"serving_default": serve})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         _set_up(converter, quantize, input_dtype, calibration)
-        try:
-            flat = converter.convert()
-        except ConverterError as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(
-                f"{model.name}: cannot be written in TFLite's builtin operators "
-                f"({reason})"
-            ) from error
+        with notices_kept_back():
+            try:
+                flat = converter.convert()
+            except ConverterError as error:
+                reason = str(error).strip().splitlines()[0]
+                raise UserError(
+                    f"{model.name}: cannot be written in TFLite's builtin operators "
+                    f"({reason})"
+                ) from error
     from tensorflow.lite.tools import flatbuffer_utils
 
     file = flatbuffer_utils.convert_bytearray_to_object(bytearray(flat))

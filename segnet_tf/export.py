@@ -6,6 +6,7 @@ Everything that leaves here takes images of 0 to 255, in as many channels as its
 
 import json
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from segnet_tf.lowering import in_float32, lowered, one_image, sum_limits
 from segnet_tf.models import with_pooling_mode
 from segnet_tf.saving import LABELS_ENTRY
 from segnet_tf.tflite_file import Facts, append_facts, multiple_that_runs
+from segnet_tf.tiling import check_size
 
 __all__ = [
     "INPUTS",
@@ -117,8 +119,7 @@ def _checked(
         )
     if size is None:
         size = tuple(side or ANY_SIDE for side in shapes[0][1:3])
-    if min(size) < 1:
-        raise UserError(f"{size[0]}x{size[1]}: no image has that size")
+    check_size(*size)
     if shapes[0][1:3] not in ((None, None), size):
         raise UserError(
             f"{model.name}: takes {shapes[0][1]}x{shapes[0][2]} only, "
@@ -172,8 +173,6 @@ def export_savedmodel(
     if path.exists():
         raise UserError(f"{path}: already there: choose another --output")
     twin = _float32(model)
-    reach = footprint(model)
-    labels = {**asdict(info), "footprint": reach and asdict(reach)}
 
     def predict(image):
         logits = twin(tf.cast(image, tf.float32), training=False)
@@ -194,15 +193,25 @@ def export_savedmodel(
     }
     with replacing(path) as temporary:
         write_archive(temporary, twin, endpoints)
-        write_json(temporary / "assets.extra" / LABELS_ENTRY, labels)
+        write_json(temporary / "assets.extra" / LABELS_ENTRY, _labels(model, info))
+
+
+def _labels(model: keras.Model, info: DatasetInfo) -> dict:
+    """What a file says of itself that takes any size."""
+    reach = footprint(model)
+    return {**asdict(info), "footprint": reach and asdict(reach)}
 
 
 def _decoded(encoded, channels: int):
     """uint8 (B, H, W, channels) from the bytes of B files."""
 
     def decode(data):
+        known = tf.strings.substr(data, 0, 3) == b"\xff\xd8\xff"
+        known |= tf.strings.substr(data, 0, 4) == b"\x89PNG"
+        tf.debugging.assert_equal(known, True, "an image is no JPEG or PNG file")
         return tf.io.decode_image(data, channels, expand_animations=False)
 
+    tf.debugging.assert_positive(tf.size(encoded), "the batch holds no image")
     size = tf.shape(decode(encoded[0]))
 
     def decode_alike(data):
@@ -227,8 +236,8 @@ def export_onnx(model: keras.Model, path: str | os.PathLike, info: DatasetInfo) 
     """Writes an ONNX file: `image` float32 (B, H, W, C) in [0, 255] -> `logits`.
 
     Through Keras' exporter, which needs the packages onnx and tf2onnx; positions are
-    held as `window`. labels.json lies beside the file, and the same text in the
-    file's metadata under the key "labels".
+    held as `window`. The class names are in the file's metadata under the key
+    "labels", with the network's footprint.
 
     Raises:
         UserError: without those packages, or for a model that does not fit `info`.
@@ -246,8 +255,11 @@ def export_onnx(model: keras.Model, path: str | os.PathLike, info: DatasetInfo) 
     shape = (None, None, None, info.channels)
     image = keras.InputSpec(shape=shape, dtype="float32", name="image")
     twin = _float32(with_pooling_mode(model, "window"))
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, warnings.catch_warnings():
+        # tf2onnx asks NumPy for names that it will take away one day.
+        warnings.simplefilter("ignore", FutureWarning)
         twin.export(temporary, "onnx", verbose=False, input_signature=[image])
         stored = onnx.load(temporary)
-        onnx.helper.set_model_props(stored, {"labels": json.dumps(asdict(info))})
+        labels = json.dumps(_labels(model, info))
+        onnx.helper.set_model_props(stored, {"labels": labels})
         onnx.save(stored, temporary)

@@ -9,7 +9,24 @@ from pathlib import Path
 
 from segnet_tf.errors import UserError
 
-__all__ = ["replacing", "write_json"]
+__all__ = ["replacing", "unfinished", "write_json"]
+
+
+@contextmanager
+def unfinished(path: str | os.PathLike) -> Iterator[Path]:
+    """Yields a folder beside `path` for what is on its way there, gone afterwards.
+
+    Raises:
+        UserError: where nothing can be written there.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+    with folder:
+        yield Path(folder.name)
 
 
 @contextmanager
@@ -23,13 +40,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         UserError: where nothing can be written there.
     """
     path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
-    with folder:
-        temporary = Path(folder.name) / path.name
+    with unfinished(path) as folder:
+        temporary = folder / path.name
         yield temporary
         try:
             os.replace(temporary, path)

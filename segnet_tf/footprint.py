@@ -39,8 +39,11 @@ def footprint(model: keras.Model) -> Footprint | None:
     the mirror image.
 
     Returns:
-        None for a model with layers of which this is not known here.
+        None for a model with layers of which this is not known here, or with one that
+        is used twice.
     """
+    if any(len(layer["inbound_nodes"]) > 1 for layer in model.get_config()["layers"]):
+        return None
     # A map's reach in its own cells, and how many pixels wide a cell is.
     reaches = {id(model.outputs[0]): (0, 1)}
     for layer in reversed(model.operations):

@@ -19,12 +19,13 @@ import tensorflow as tf
 
 from segnet_tf import datasets
 from segnet_tf.datasets.split import IGNORE_LABEL, Split
-from segnet_tf.files import write_json
+from segnet_tf.files import unfinished, write_json
 from segnet_tf.images import grey
 from segnet_tf.inspection import operator_lines, operators, peak_memory
 from segnet_tf.lowering import one_image
 from segnet_tf.metrics import Scores, confusion_matrix
 from segnet_tf.programs import Program
+from segnet_tf.saving import LABELS_ENTRY
 from segnet_tf.tflite_file import interpreter, read_facts
 from segnet_tf.tiling import padded
 
@@ -140,10 +141,10 @@ def trial_images(
 def accept(
     path: str | os.PathLike, write: Callable[[Path], object], check: Callable
 ) -> dict:
-    """Writes a file under the name it keeps where it fails: `<path>.rejected`.
+    """Writes a file that gets its name once it is judged, or `<path>.rejected`.
 
     Args:
-        write: writes to the path it is given.
+        write: writes to the path it is given, and perhaps labels.json beside it.
         check: path -> report, as `measure` makes it.
 
     Returns:
@@ -151,14 +152,19 @@ def accept(
     """
     path = Path(path)
     rejected = path.with_name(f"{path.name}.rejected")
-    if rejected.is_dir():
-        shutil.rmtree(rejected)
-    write(rejected)
-    report = check(rejected)
-    name = rejected if report["passed"] is False else path
+    with unfinished(path) as folder:
+        candidate = folder / path.name
+        write(candidate)
+        report = check(candidate)
+        failed = report["passed"] is False
+        name = rejected if failed else path
+        if rejected.is_dir():
+            shutil.rmtree(rejected)
+        os.replace(candidate, name)
+        labels = folder / LABELS_ENTRY
+        if labels.is_file() and not failed:
+            os.replace(labels, path.with_name(LABELS_ENTRY))
     write_json(name.with_name(f"{name.name}.json"), report)
-    if name is path:
-        os.replace(rejected, path)
     return report
 
 

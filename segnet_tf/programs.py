@@ -21,6 +21,9 @@ from segnet_tf.tiling import Footprint
 
 __all__ = ["Program", "open_program"]
 
+MOST_THREADS = 1024
+"""Beyond, runtimes fail in ways of their own."""
+
 
 @dataclass(frozen=True)
 class Program:
@@ -48,6 +51,12 @@ def _tflite(path: Path, threads: int | None) -> Program:
     facts = read_facts(path)
     loaded = interpreter(path, threads)
     [source], [target] = loaded.get_input_details(), loaded.get_output_details()
+    depth = target["shape"][-1]
+    if facts.output != "labels" and depth != facts.info.num_classes:
+        raise UserError(
+            f"{path}: damaged: it names {facts.info.num_classes} classes, "
+            f"and gives {depth}"
+        )
     ready = None
 
     def run(image):
@@ -95,7 +104,6 @@ def _savedmodel(path: Path, threads: int | None) -> Program:
     if not labels.is_file():
         raise UserError(f"{path}: names no classes: not written by export.py")
     facts = json.loads(labels.read_text(encoding="utf-8"))
-    footprint = facts.get("footprint")
     tf = _tensorflow(threads)
     try:
         loaded = tf.saved_model.load(str(path))
@@ -112,10 +120,14 @@ def _savedmodel(path: Path, threads: int | None) -> Program:
         assert loaded is not None
         return serve(image=tf.constant(image[None], dtype))["probabilities"].numpy()[0]
 
-    info = DatasetInfo.from_dict(facts)
-    return Program(
-        run, "probabilities", info, footprint=footprint and Footprint(**footprint)
-    )
+    return _of_any_size(run, "probabilities", facts)
+
+
+def _of_any_size(run: Callable, output: str, facts: dict) -> Program:
+    """A program from what its file says of itself."""
+    reach = facts.get("footprint")
+    footprint = reach and Footprint(**reach)
+    return Program(run, output, DatasetInfo.from_dict(facts), footprint=footprint)
 
 
 def _onnx(path: Path, threads: int | None) -> Program:
@@ -140,7 +152,7 @@ def _onnx(path: Path, threads: int | None) -> Program:
     def run(image):
         return session.run(None, {source: image[None].astype(np.float32)})[0][0]
 
-    return Program(run, "logits", DatasetInfo.from_dict(json.loads(labels)))
+    return _of_any_size(run, "logits", json.loads(labels))
 
 
 FORMS = {"tflite": _tflite, "keras": _keras, "savedmodel": _savedmodel, "onnx": _onnx}
@@ -158,10 +170,10 @@ def open_program(
 
     Raises:
         UserError: where there is no such model, or it is damaged, or does not name
-            its classes, or for less than one thread.
+            its classes, or for no such number of threads.
     """
-    if threads is not None and threads < 1:
-        raise UserError(f"{threads} threads: one or more are needed")
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise UserError(f"{threads} threads: 1 to {MOST_THREADS} can be had")
     path = Path(path)
     if not path.exists():
         raise UserError(f"{path}: no such model")

@@ -97,6 +97,8 @@ class Facts:
         footprint, multiple = labels.get("footprint"), labels["multiple"]
         if multiple is not None and not (isinstance(multiple, int) and multiple > 0):
             raise ValueError(f"multiple: {multiple!r}")
+        if labels["output"] not in OUTPUTS:
+            raise ValueError(f"output: {labels['output']!r}")
         return cls(
             DatasetInfo.from_dict(labels),
             labels["output"],

@@ -11,13 +11,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Footprint", "Tile", "padded", "plan"]
+from segnet_tf.errors import UserError
+
+__all__ = ["Footprint", "Tile", "check_size", "padded", "plan"]
 
 BUDGET = 2**26
 """Pixels times channels of the widest map that run at once: 2 megapixels of SegNetLite
 (1.1 GiB under LiteRT), 1 of SegNet (1.3 GiB) and of SegNetBasic (1.7 GiB). Smaller
 tiles would compute more of their overlaps, larger ones would not fit beside a photo of
 12 megapixels and its overlay in 2 GiB."""
+
+
+MOST_PIXELS = 2**24
+"""Of an image that runs in one piece: beyond, no machine at hand has the memory."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,21 @@ class Footprint:
 
 
 Region = tuple[slice, slice]
+
+
+def check_size(height: int, width: int) -> None:
+    """Refuses a size that a network cannot be exported for.
+
+    Raises:
+        UserError: saying why.
+    """
+    if min(height, width) < 1:
+        raise UserError(f"{height}x{width}: no image has that size")
+    if height * width > MOST_PIXELS:
+        raise UserError(
+            f"{height}x{width}: {MOST_PIXELS:,} pixels are the most that run in one "
+            "piece: export a smaller size, larger images are run in tiles"
+        )
 
 
 class Tile(NamedTuple):

@@ -22,7 +22,7 @@ from segnet_tf.datasets import load
 from segnet_tf.datasets.synthetic import INFO
 from segnet_tf.errors import UserError
 from segnet_tf.export import export_onnx, export_savedmodel, export_tflite
-from segnet_tf.footprint import size_multiple
+from segnet_tf.footprint import footprint, size_multiple
 from segnet_tf.inference import Predictor
 from segnet_tf.inspection import describe, operators
 from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
@@ -479,6 +479,27 @@ def test_failing_file_does_not_get_its_name(tmp_path, passed, name):
     assert {found.name for found in tmp_path.iterdir()} == expected
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_what_was_not_judged_leaves_nothing(tmp_path, error):
+    def check(_):
+        raise error
+
+    def write(path):
+        path.write_text("new")
+        path.with_name("labels.json").write_text("new")
+
+    path = tmp_path / "m.tflite"
+    path.write_text("old")
+    (tmp_path / "labels.json").write_text("old")
+    with pytest.raises(error):
+        parity.accept(path, write, check)
+    assert {found.read_text() for found in tmp_path.iterdir()} == {"old"}
+    parity.accept(path, write, lambda _: {"passed": True})
+    assert path.read_text() == (tmp_path / "labels.json").read_text() == "new"
+    names = {"m.tflite", "labels.json", "m.tflite.json"}
+    assert {found.name for found in tmp_path.iterdir()} == names
+
+
 def test_fitted_pads_and_cuts_at_the_bottom_and_right():
     image = np.arange(6).reshape(2, 3)
     assert_array_equal(parity.fitted(image, (3, 2)), [[0, 1], [3, 4], [3, 4]])
@@ -501,13 +522,21 @@ encoded = loaded.signatures["serve_encoded"](encoded=tf.stack(files))
 for name in ("labels", "probabilities"):
     np.testing.assert_array_equal(direct[name], encoded[name])
 np.savez(data, **{name: value.numpy() for name, value in direct.items()})
-try:
-    mixed = tf.stack([files[0], tf.io.encode_jpeg(images[0, :9])])
-    loaded.signatures["serve_encoded"](encoded=mixed)
-except tf.errors.InvalidArgumentError as error:
-    assert "must be of one size" in str(error), error
-else:
-    raise AssertionError("two sizes in one batch went through")
+gif = b"GIF89a" + files[0].numpy()
+smaller = tf.io.encode_jpeg(images[0, :9]).numpy()
+for encoded, message in (
+    ([files[0].numpy(), smaller], "must be of one size"),
+    ([gif], "is no JPEG or PNG"),
+    ([b""], "is no JPEG or PNG"),
+    (np.zeros(0, object), "the batch holds no image"),
+):
+    try:
+        encoded = tf.constant(encoded, tf.string)
+        loaded.signatures["serve_encoded"](encoded=encoded)
+    except tf.errors.InvalidArgumentError as error:
+        assert message in str(error), error
+    else:
+        raise AssertionError(f"went through: {message}")
 assert not any(name.startswith("segnet_tf") for name in sys.modules)
 """
 
@@ -548,8 +577,10 @@ def test_onnx_gives_the_same(name, tmp_path):
     path = tmp_path / "model.onnx"
     export_onnx(model, path, INFO)
     images = [scene(45, 60), scene(45, 60)[::-1]]
-    report = parity.measure(model, open_program(path), "none", images)
+    program = open_program(path)
+    report = parity.measure(model, program, "none", images)
     assert report["passed"], report["failures"]
+    assert program.footprint == footprint(model) is not None
 
 
 def test_onnx_without_its_packages(tmp_path, monkeypatch):
@@ -583,6 +614,15 @@ def test_command(run_command, tmp_path):
             "servers want a version",
         ),
         (["--model", "m.keras", "--output", "dir.tflite"], "dir.tflite: is a folder"),
+        (["--model", "m.keras", "--calibration", "x"], "is for --quantize int8"),
+        (
+            ["--model", "m.keras", "--format", "savedmodel", "--result", "labels"],
+            "--result is for --format tflite",
+        ),
+        (
+            ["--model", "m.keras", "--format", "onnx", "--input", "uint8"],
+            "--input is for --format tflite and savedmodel",
+        ),
     ],
 )
 def test_command_refuses(run_command, tmp_path, flags, message):
@@ -612,6 +652,28 @@ def test_what_does_not_keep_the_size_is_refused(tmp_path, layer, message):
     with pytest.raises(UserError, match=message):
         exported_at_64(keras.Model(image, layer(image)), tmp_path / "m.tflite")
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "size, message", [((0, 64), "no image has"), ((10**6, 10**6), "in one piece")]
+)
+def test_sizes_out_of_reach(tmp_path, size, message):
+    with pytest.raises(UserError, match=message):
+        export_tflite(network("segnet_lite"), tmp_path / "m.tflite", INFO, size)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_layer_used_twice(tmp_path):
+    """Its footprint is not known, so large images run whole; all else works."""
+    image = keras.Input((None, None, 3))
+    twice = layers.Conv2D(3, 3, padding="same", name="twice")
+    model = keras.Model(image, layers.Conv2D(2, 1)(twice(twice(image))))
+    facts = exported_at_64(model, tmp_path / "m.tflite")
+    assert facts.footprint is None
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    expected = np.asarray(model(noise[None].astype(np.float32)))[0].argmax(-1)
+    labels = Predictor(tmp_path / "m.tflite").labels(noise)
+    assert (labels == expected).mean() > 0.999
 
 
 def test_a_model_of_one_size_is_refused_at_another(tmp_path):

@@ -1,5 +1,7 @@
 """One Predictor over every form of a model; .tflite files without TensorFlow."""
 
+import io
+import json
 import os
 import subprocess
 import sys
@@ -212,13 +214,35 @@ def foreign(path):
     return path.read_bytes()[:begin]
 
 
+def with_other_facts(path, change):
+    """The same flatbuffer, with something else said about it."""
+    with zipfile.ZipFile(path) as archive:
+        labels = json.loads(archive.read("labels.json"))
+    change(labels)
+    content = io.BytesIO(foreign(path))
+    with zipfile.ZipFile(content, "a") as archive:
+        archive.writestr("labels.json", json.dumps(labels))
+    return content.getvalue()
+
+
+def of_a_strange_output(labels):
+    labels["output"] = "depths"
+
+
+def of_fewer_classes(labels):
+    del labels["classes"][-1], labels["colours"][-1]
+
+
 MISTAKES = {
     "cut off": ("cut.tflite", [], "cut.tflite: names no classes: damaged, or not"),
     "foreign": ("foreign.tflite", [], "foreign.tflite: names no classes"),
     "not a model": ("street.png", [], "no model that can be run: name a .tflite"),
     "missing": ("nothing.tflite", [], "nothing.tflite: no model there"),
     "one size": ("odd.tflite", [], "72x104: this file takes 45x61"),
-    "threads": ("logits.tflite", ["--threads", "0"], "0 threads: one or more"),
+    "threads": ("logits.tflite", ["--threads", "0"], "0 threads: 1 to 1024"),
+    "more": ("logits.tflite", ["--threads", "9999"], "9999 threads: 1 to 1024"),
+    "output": ("output.tflite", [], "output.tflite: names no classes: damaged"),
+    "depth": ("depth.tflite", [], "it names 10 classes, and gives 11"),
     "folder": ("empty", [], "empty: no model there: name a model file"),
 }
 
@@ -229,6 +253,12 @@ def test_mistakes_get_one_line(mistake, files, scene, tmp_path, without_tensorfl
     source = files / "logits.tflite"
     (tmp_path / "cut.tflite").write_bytes(cut_off(source))
     (tmp_path / "foreign.tflite").write_bytes(foreign(source))
+    for other, change in (
+        ("output", of_a_strange_output),
+        ("depth", of_fewer_classes),
+    ):
+        path = tmp_path / f"{other}.tflite"
+        path.write_bytes(with_other_facts(source, change))
     (tmp_path / "empty").mkdir()
     Image.fromarray(scene).save(tmp_path / "street.png")
     model = name if (tmp_path / name).exists() else files / name
