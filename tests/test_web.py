@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chromium import PROGRAM, Chromium
 from PIL import Image
 
+from benchmarks.chromium import PROGRAM, Chromium
 from segnet_tf.datasets.synthetic import draw_scene
 from segnet_tf.tflite_file import interpreter, read_facts
 
