@@ -1,6 +1,6 @@
 """What every exported form of a model weighs, costs and keeps: the parity reports.
 
-python -m benchmarks.on_device --models runs/synthetic-segnet --split val:40
+python -m benchmarks.on_device --models runs/synthetic-segnet --split val:20
 python -m benchmarks.on_device --models saved_models/segnet_lite_camvid \
     --data-dir CamVid
 
@@ -27,6 +27,20 @@ from segnet_tf.inference import find_model
 from segnet_tf.saving import read_labels
 
 RESULTS = Path("benchmarks/results/on_device")
+HEADER = """Every form against the same Keras model at 384x480, medians of 15 runs in turns.
+SegNet and SegNet-Basic were trained for minutes on generated scenes, since random
+weights prove nothing; SegNetLite is the shipped model:
+
+    python train.py --model segnet --train-split train:400 --val-split val:20 \\
+        --crop 96x128 --scale 0.7-1.2 --batch-size 4 --epochs 2 --learning-rate 1e-3
+    python train.py --model segnet_basic --train-split train:400 --val-split val:20 \\
+        --crop 128x176 --scale 0.7-1.2 --batch-size 4 --epochs 3
+    python -m benchmarks.on_device --models runs/synthetic-segnet --split val:20
+    python -m benchmarks.on_device --models runs/synthetic-segnet_basic --split val:20
+    python -m benchmarks.on_device --models saved_models/segnet_lite_camvid \\
+        --data-dir CamVid
+
+"""
 FORMS = {
     "float32": ["--quantize", "none"],
     "float16": ["--quantize", "float16"],
@@ -115,7 +129,7 @@ def write_table() -> None:
     text = "".join(f"| {' | '.join(row)} |\n" for row in rows)
     print(text)
     with replacing(RESULTS.with_suffix(".md")) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(HEADER + text)
 
 
 if __name__ == "__main__":
