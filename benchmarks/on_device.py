@@ -27,9 +27,9 @@ from segnet_tf.inference import find_model
 from segnet_tf.saving import read_labels
 
 RESULTS = Path("benchmarks/results/on_device")
-HEADER = """Every form against the same Keras model at 384x480, medians of 15 runs in turns.
-SegNet and SegNet-Basic were trained for minutes on generated scenes, since random
-weights prove nothing; SegNetLite is the shipped model:
+HEADER = """Every form against the same Keras model at 384x480: medians of 15 runs, in
+turns. SegNet and SegNet-Basic were trained for minutes on generated scenes, since
+random weights prove nothing; SegNetLite is the shipped model:
 
     python train.py --model segnet --train-split train:400 --val-split val:20 \\
         --crop 96x128 --scale 0.7-1.2 --batch-size 4 --epochs 2 --learning-rate 1e-3
