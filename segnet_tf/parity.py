@@ -25,6 +25,7 @@ from segnet_tf.inspection import operator_lines, operators, peak_memory
 from segnet_tf.lowering import one_image
 from segnet_tf.metrics import Scores, confusion_matrix
 from segnet_tf.programs import Program
+from segnet_tf.quiet import notices_kept_back
 from segnet_tf.saving import LABELS_ENTRY
 from segnet_tf.tflite_file import interpreter, read_facts
 from segnet_tf.tiling import padded
@@ -70,7 +71,8 @@ def tflite_facts(path: str | os.PathLike) -> dict:
     """What a report says of a `.tflite` file of ours by itself."""
     facts = read_facts(path)
     loaded = interpreter(path)
-    loaded.allocate_tensors()
+    with notices_kept_back():
+        loaded.allocate_tensors()
     return {
         "input": np.dtype(loaded.get_input_details()[0]["dtype"]).name,
         "size": list(facts.size),
