@@ -46,6 +46,20 @@ def bilinear(num_classes: int, pooling_mode: str, encoder_weights: str | None):
     return interpolating
 
 
+def finish(trial: str, **options) -> dict:
+    """Goes on from a trial with whole frames and a small rate, for a hundred steps."""
+    return {
+        "init_from": str(RUNS / f"{trial}-{EPOCHS}-0"),
+        "crop": (360, 480),
+        "scale": (0.8, 1.25),
+        "batch_size": 2,
+        "epochs": 1,
+        "learning_rate": 5e-4,
+        "warmup_steps": 10,
+        **options,
+    }
+
+
 # What each trial changes: options of the run, and of the network or its builder.
 TRIALS = {
     "reference": ({}, {}),
@@ -54,6 +68,7 @@ TRIALS = {
     "issue-recipe": ({"learning_rate": 2e-3, "scale": (0.5, 1.3)}, {"skips": False}),
     "scratch": ({"encoder_weights": "none"}, {}),
     "slow-encoder": ({"encoder_rate_factor": 0.25}, {}),
+    "slower-encoder": ({"encoder_rate_factor": 0.1}, {}),
     "no-context": ({}, {"context_dilations": ()}),
     "wide-context": ({}, {"context_dilations": (2, 4, 8)}),
     "weights-none": ({"class_weights": "none"}, {}),
@@ -66,6 +81,10 @@ TRIALS = {
     "degrade": ({"degrade": 0.3}, {}),
     "ema": ({"ema": 0.99}, {}),
     "bn": ({"reestimate_bn": True}, {}),
+    "finish": (finish("reference"), {}),
+    "finish-bn": (finish("reference", reestimate_bn=True), {}),
+    "slow-finish": (finish("slow-encoder"), {}),
+    "slow-finish-bn": (finish("slow-encoder", reestimate_bn=True), {}),
     "dice": ({"loss": "dice"}, {}),
     "ohem": ({"loss": "ohem"}, {}),
 }
