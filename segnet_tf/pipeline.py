@@ -183,11 +183,12 @@ def _zoomed_crop(image, labels, augmentation, rolls):
     mean = tf.cast(tf.reduce_mean(tf.cast(cut, tf.float32)), tf.uint8)
     cut = tf.pad(cut, tf.concat([pad, [[0, 0]]], axis=0), constant_values=mean)
     cut_labels = tf.pad(cut_labels, pad, constant_values=IGNORE_LABEL)
-    image = tf.image.resize(cut, augmentation.crop, antialias=True)
-    labels = tf.image.resize(cut_labels[..., None], augmentation.crop, method="nearest")
     shape = augmentation.crop
-    return tf.ensure_shape(image, (*shape, image.shape[-1])), tf.ensure_shape(
-        labels[..., 0], shape
+    cut = tf.image.resize(cut, shape, antialias=True)
+    cut_labels = tf.image.resize(cut_labels[..., None], shape, method="nearest")
+    # A padding that is drawn leaves no dimension known, the channels' neither.
+    return tf.ensure_shape(cut, (*shape, image.shape[-1])), tf.ensure_shape(
+        cut_labels[..., 0], shape
     )
 
 

@@ -222,6 +222,16 @@ def test_a_single_image_makes_a_stream():
     assert x.shape == (3, 32, 32, 3) and y.shape == (3, 32, 32)
 
 
+def test_every_change_at_once_in_a_stream():
+    """In a graph, where the sizes of drawn windows are not known."""
+    every = Augmentation((32, 32), scale=(0.5, 2.0), light=0.5, degrade=1.0)
+    stream = training_batches(coded_split([(40, 40)] * 5), every, batch_size=3, seed=0)
+    assert stream.element_spec[0].shape == (3, 32, 32, 3)
+    for x, y in stream.take(4):
+        assert x.dtype == tf.float32 and y.dtype == tf.uint8
+        assert 0 <= float(tf.reduce_min(x)) <= float(tf.reduce_max(x)) <= 255
+
+
 def test_evaluation_shows_whole_images_in_order():
     split = coded_split([(40, 44), (33, 35), (40, 44)])
     found = [(x.numpy(), y.numpy()) for x, y in evaluation_batches(split)]
