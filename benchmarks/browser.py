@@ -82,8 +82,10 @@ def served(model: Path) -> Iterator[str]:
         text=True,
         start_new_session=True,
     ) as server:
-        yield server.stdout.readline().strip()
-        os.killpg(server.pid, signal.SIGTERM)
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
 
 
 def frame(page: Chromium, count: int, seconds: float = 60) -> float:

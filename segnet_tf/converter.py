@@ -141,11 +141,11 @@ def _dequantize_code(file) -> int:
     code = schema.OperatorCodeT()
     code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
     code.version = 3
-    known = [(known.builtinCode, known.version) for known in file.operatorCodes]
-    if (code.builtinCode, code.version) in known:
-        return known.index((code.builtinCode, code.version))
+    for place, known in enumerate(file.operatorCodes):
+        if (known.builtinCode, known.version) == (code.builtinCode, code.version):
+            return place
     file.operatorCodes.append(code)
-    return len(known)
+    return len(file.operatorCodes) - 1
 
 
 def write_archive(
