@@ -61,6 +61,7 @@ def export(arguments: argparse.Namespace) -> bool:
     from segnet_tf.tiling import check_size
 
     # What a user can get wrong comes first: it should not wait for TensorFlow.
+    refuse_what_has_no_effect(arguments)
     source = find_model(arguments.model, forms=("model.keras",))
     output = output_path(arguments, source)
     info = read_labels(source)
@@ -129,7 +130,6 @@ def refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
 
 def output_path(arguments: argparse.Namespace, source: Path) -> Path:
     """Where the export goes: what was asked for, or a name beside the model."""
-    refuse_what_has_no_effect(arguments)
     suffixes = {"tflite": ".tflite", "onnx": ".onnx", "savedmodel": ""}
     suffix = suffixes[arguments.format]
     if arguments.output is None and suffix:

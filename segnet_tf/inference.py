@@ -8,7 +8,7 @@ import numpy as np
 
 from segnet_tf.errors import UserError
 from segnet_tf.programs import open_program
-from segnet_tf.tiling import padded, plan
+from segnet_tf.tiling import in_tiles, padded, plan
 
 __all__ = ["FORMS", "SHIPPED_MODEL", "Predictor", "find_model"]
 
@@ -126,20 +126,18 @@ class Predictor:
         height, width = image.shape[:2]
         multiple = self._program.multiple
         image = padded(image, height + -height % multiple, width + -width % multiple)
-        collected = None
-        for tile in plan(*image.shape[:2], self._program.footprint):
-            source = image[tile.source]
+
+        def run(source: np.ndarray) -> list[np.ndarray]:
             scores = self._program.run(source)
             if scores.shape[:2] != source.shape[:2]:
                 raise UserError(
                     "{}: gives {}x{} for an image of {}x{}: it does not keep the "
                     "size".format(self._path, *scores.shape[:2], *source.shape[:2])
                 )
-            part = finish(scores)[tile.inside]
-            if collected is None:
-                shape = (*image.shape[:2], *part.shape[2:])
-                collected = np.empty(shape, part.dtype)
-            collected[tile.target] = part
+            return [finish(scores)]
+
+        tiles = plan(*image.shape[:2], self._program.footprint)
+        [collected] = in_tiles(image, tiles, run)
         return collected[:height, :width]
 
 

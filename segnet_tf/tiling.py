@@ -6,6 +6,7 @@ windows of every level begin, and that overlap by the receptive field, say toget
 what the whole image would: no blending hides a seam, there is none.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from segnet_tf.errors import UserError
 
-__all__ = ["Footprint", "Tile", "check_size", "padded", "plan"]
+__all__ = ["Footprint", "Tile", "check_size", "in_tiles", "padded", "plan"]
 
 BUDGET = 2**26
 """Pixels times channels of the widest map that run at once: 2 megapixels of SegNetLite
@@ -111,6 +112,31 @@ def plan(
         for vertical in _cuts(height, rows[row], footprint)
         for horizontal in _cuts(width, columns[column], footprint)
     ]
+
+
+def in_tiles(
+    image: np.ndarray,
+    tiles: list[Tile],
+    run: Callable[[np.ndarray], list[np.ndarray]],
+) -> list[np.ndarray]:
+    """What `run` makes of an image, tile by tile, put together.
+
+    Args:
+        image: (H, W, ...), which the tiles are of.
+        run: part of the image (h, w, ...) -> arrays (h, w, ...).
+
+    Returns:
+        As many arrays (H, W, ...), of the same dtypes.
+    """
+    wholes = []
+    for tile in tiles:
+        parts = [part[tile.inside] for part in run(image[tile.source])]
+        wholes = wholes or [
+            np.empty((*image.shape[:2], *part.shape[2:]), part.dtype) for part in parts
+        ]
+        for whole, part in zip(wholes, parts, strict=True):
+            whole[tile.target] = part
+    return wholes
 
 
 def _sizes(length: int, footprint: Footprint) -> np.ndarray:

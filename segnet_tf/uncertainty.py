@@ -19,7 +19,7 @@ import tensorflow as tf
 from segnet_tf.errors import UserError
 from segnet_tf.files import replacing
 from segnet_tf.footprint import footprint
-from segnet_tf.tiling import Tile, plan
+from segnet_tf.tiling import Tile, in_tiles, plan
 
 __all__ = ["MAPS", "MonteCarlo", "Uncertainty", "write_uncertainty"]
 
@@ -96,16 +96,7 @@ class MonteCarlo:
     def __call__(self, image: np.ndarray) -> Uncertainty:
         """The samples' mean and spread for an image (H, W, channels) in [0, 255]."""
         image = np.asarray(image, np.float32)
-        parts = None
-        for tile in self._tiles(image):
-            found = [part[tile.inside] for part in self._moments(image[tile.source])]
-            parts = parts or [
-                np.empty((*image.shape[:2], *part.shape[2:]), np.float64)
-                for part in found
-            ]
-            for whole, part in zip(parts, found, strict=True):
-                whole[tile.target] = part
-        return _summary(*parts)
+        return _summary(*in_tiles(image, self._tiles(image), self._moments))
 
     def _tiles(self, image: np.ndarray) -> list[Tile]:
         """What to sample an image in, so that a sample of each fits the memory."""
