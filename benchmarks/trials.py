@@ -69,7 +69,7 @@ TRIALS = {
     "reference": ({}, {}),
     "no-skips": ({}, {"skips": False}),
     "bilinear": ({}, bilinear),
-    "issue-recipe": ({"learning_rate": 2e-3, "scale": (0.5, 1.3)}, {"skips": False}),
+    "first-recipe": ({"learning_rate": 2e-3, "scale": (0.5, 1.3)}, {"skips": False}),
     "scratch": ({"encoder_weights": "none"}, {}),
     "slow-encoder": ({"encoder_rate_factor": 0.25}, {}),
     "slower-encoder": ({"encoder_rate_factor": 0.1}, {}),
