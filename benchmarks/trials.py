@@ -21,6 +21,7 @@ from segnet_tf.config import TrainConfig
 from segnet_tf.evaluation import evaluate
 from segnet_tf.files import replacing, write_json
 from segnet_tf.models import MODELS, SegNetLite
+from segnet_tf.recipes import RECIPES
 from segnet_tf.saving import load_model
 from segnet_tf.training import train
 
@@ -32,9 +33,11 @@ EPOCHS = 35
 REFERENCE = {"pooling_mode": "window", "learning_rate": 5e-3, "scale": (0.6, 1.5)}
 """Of the run, in every trial that does not say otherwise."""
 
-
-SHIPPED = {"encoder_rate_factor": 0.25, "light": 0.4, "degrade": 0.3}
-"""Where the recipe segnet_lite_camvid differs from it, but for its length."""
+SHIPPED = {
+    name: RECIPES["segnet_lite_camvid"].options[name]
+    for name in ("encoder_rate_factor", "light", "degrade")
+}
+"""Where the shipped recipe differs from it, but for its length."""
 
 
 def bilinear(num_classes: int, pooling_mode: str, encoder_weights: str | None):
@@ -162,7 +165,7 @@ def write_table() -> None:
     for row in rows:
         trial, unseen = row["trial"], row["unseen"]
         values = [row["score"], unseen["mean_iou"], row["seen"]["mean_iou"]]
-        values += [unseen["boundary_f1"]]
+        values.append(unseen["boundary_f1"])
         values += [unseen["per_class_iou"][name] or 0.0 for name in thin]
         cells = [trial["name"], trial["epochs"], trial["seed"]]
         cells += [f"{100 * value:.1f}" for value in values]
