@@ -39,6 +39,9 @@ SHIPPED = {
 }
 """Where the shipped recipe differs from it, but for its length."""
 
+AVERAGED = {"schedule": "constant", "ema": 0.995, "reestimate_bn": True}
+"""A rate that never falls, and the average of the last few hundred weights."""
+
 
 def bilinear(num_classes: int, pooling_mode: str, encoder_weights: str | None):
     """The network without skips, with bilinear interpolation where it unpools."""
@@ -90,6 +93,8 @@ TRIALS = {
     "shipped-degrade-0": ({**SHIPPED, "degrade": 0.0}, {}),
     "shipped-degrade-6": ({**SHIPPED, "degrade": 0.6}, {}),
     "ema": ({"ema": 0.99}, {}),
+    "slow-ema": ({"encoder_rate_factor": 0.25, **AVERAGED}, {}),
+    "shipped-ema": ({**SHIPPED, **AVERAGED}, {}),
     "bn": ({"reestimate_bn": True}, {}),
     "finish": (finish("reference"), {}),
     "finish-bn": (finish("reference", reestimate_bn=True), {}),

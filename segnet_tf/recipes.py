@@ -82,6 +82,22 @@ RECIPES = {
             "keep": "last",
         },
     ),
+    "segnet_lite_synthetic": Recipe(
+        "2,000 steps: about 25 minutes on two cores",
+        {
+            "dataset": "synthetic",
+            "model": "segnet_lite",
+            "pooling_mode": "window",
+            "epochs": 40,
+            "scale": (0.6, 1.5),
+            "light": 0.4,
+            "degrade": 0.3,
+            "learning_rate": 5e-3,
+            "encoder_rate_factor": 0.25,
+            "validate_every": 10,
+            "keep": "last",
+        },
+    ),
     "paper_segnet": _paper("segnet", 40_000, **_VGG16),
     "paper_bayesian_segnet": _paper("bayesian_segnet", 60_000, **_VGG16),
     # No solver for FCN was released beside SegNet's: it is SegNet's, as in table 3. Of
