@@ -42,6 +42,13 @@ SHIPPED = {
 AVERAGED = {"schedule": "constant", "ema": 0.995, "reestimate_bn": True}
 """A rate that never falls, and the average of the last few hundred weights."""
 
+GOES_ON = {
+    "init_from": str(RUNS / "shipped-140-0"),
+    "learning_rate": 2.5e-3,
+    "ema": 0.998,
+}
+"""From weights that are done, at half of the rate."""
+
 
 def bilinear(num_classes: int, pooling_mode: str, encoder_weights: str | None):
     """The network without skips, with bilinear interpolation where it unpools."""
@@ -95,6 +102,7 @@ TRIALS = {
     "ema": ({"ema": 0.99}, {}),
     "slow-ema": ({"encoder_rate_factor": 0.25, **AVERAGED}, {}),
     "shipped-ema": ({**SHIPPED, **AVERAGED}, {}),
+    "shipped-goes-on": ({**SHIPPED, **AVERAGED, **GOES_ON}, {}),
     "bn": ({"reestimate_bn": True}, {}),
     "finish": (finish("reference"), {}),
     "finish-bn": (finish("reference", reestimate_bn=True), {}),
