@@ -27,7 +27,9 @@ def main() -> None:
     parser.add_argument(
         "--model", help="run folder or .keras file [the shipped one, or the newest run]"
     )
-    parser.add_argument("--dataset", choices=DATASETS, default="synthetic")
+    parser.add_argument(
+        "--dataset", choices=DATASETS, help="[what the model was trained on]"
+    )
     parser.add_argument("--data-dir", help="folder of the data set")
     parser.add_argument("--split", default="val", help="split, or file of names [val]")
     parser.add_argument(
@@ -49,16 +51,28 @@ def main() -> None:
     path = find_model(arguments.model, forms=("model.keras",))
     labels = read_labels(path)
     channels = labels.channels if labels else 3
-    split = load(arguments.dataset, arguments.split, arguments.data_dir, channels)
+    dataset = arguments.dataset or own_dataset(path, labels)
+    split = load(dataset, arguments.split, arguments.data_dir, channels)
     check_classes(path, labels, split.info)
     name = path.parent.name if path.name == "model.keras" else path.stem
-    default = Path("evaluations") / f"{name}-{arguments.dataset}-{split.name}"
+    default = Path("evaluations") / f"{name}-{dataset}-{split.name}"
     output = Path(arguments.output or default)
+    if output.exists() and not output.is_dir():
+        raise UserError(f"{output}: is a file, the results need a folder")
     # Built first: a network that cannot be sampled should not cost a sweep.
     confident = None if samples is None else confidence_of(path, samples)
     score(path, split, output)
     if confident is not None:
         judge_confidence(confident, split, output, samples)
+
+
+def own_dataset(path: Path, labels) -> str:
+    """The data set that a model was trained on."""
+    from segnet_tf.datasets import DATASETS
+
+    if labels is None or labels.name not in DATASETS:
+        raise UserError(f"{path}: does not say what it was trained on: give --dataset")
+    return labels.name
 
 
 def check_classes(path: Path, labels, info) -> None:

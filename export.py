@@ -28,7 +28,11 @@ def main() -> None:
     add("--version", action="version", version=segnet_tf.__version__)
     add("--model", help="run folder or .keras file [the shipped one, or the newest]")
     add("--format", choices=("tflite", "savedmodel", "onnx"), default="tflite")
-    add("--output", help="file, or folder of a SavedModel's version [beside the model]")
+    add(
+        "--output",
+        help="file, or folder of a SavedModel's version [beside the model, "
+        "of a shipped one in this folder]",
+    )
     add("--height", type=int, default=384, help="of a .tflite file's input [384]")
     add("--width", type=int, default=480, help="of a .tflite file's input [480]")
     add("--quantize", choices=("none", "float16", "dynamic", "int8"), default="none")
@@ -129,7 +133,14 @@ def refuse_what_has_no_effect(arguments: argparse.Namespace) -> None:
 
 
 def output_path(arguments: argparse.Namespace, source: Path) -> Path:
-    """Where the export goes: what was asked for, or a name beside the model."""
+    """Where the export goes: what was asked for, or a name beside the model.
+
+    Models that come along are not to be written over by the way: theirs go here.
+    """
+    from segnet_tf.inference import SHIPPED_MODEL
+
+    if source.resolve().parent.parent == SHIPPED_MODEL.parent:
+        source = Path(source.name)
     suffixes = {"tflite": ".tflite", "onnx": ".onnx", "savedmodel": ""}
     suffix = suffixes[arguments.format]
     if arguments.output is None and suffix:

@@ -45,11 +45,19 @@ def add_option(parser: argparse.ArgumentParser, option: Field) -> None:
 
 
 def main() -> None:
+    recipes = (f"  {name}: {recipe.expects}" for name, recipe in RECIPES.items())
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        epilog="\n".join(["recipes, as they stand:", *recipes]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=segnet_tf.__version__)
-    parser.add_argument("--recipe", choices=RECIPES, help="options worth repeating")
+    parser.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        metavar="NAME",
+        help="options worth repeating, listed below; flags beside it win",
+    )
     parser.add_argument("--output", help="run folder [runs/<dataset>-<model>]")
     parser.add_argument(
         "--resume", action="store_true", help="go on after the last finished epoch"
@@ -57,11 +65,12 @@ def main() -> None:
     for option in fields(TrainConfig):
         add_option(parser, option)
     arguments = vars(parser.parse_args())
-    recipe = RECIPES.get(arguments.pop("recipe"))
+    name = arguments.pop("recipe")
+    recipe = RECIPES.get(name)
     output, resume = arguments.pop("output"), arguments.pop("resume")
     given = {name: value for name, value in arguments.items() if value is not None}
     if recipe:
-        print(recipe.expects)
+        print(f"{name} as it stands: {recipe.expects}")
     config = TrainConfig(**{**(recipe.options if recipe else {}), **given})
 
     import_tensorflow()

@@ -16,6 +16,7 @@ from PIL import Image, ImageFilter
 
 from segnet_tf import cli, datasets
 from segnet_tf.datasets.split import IGNORE_LABEL, Split
+from segnet_tf.errors import UserError
 from segnet_tf.files import replacing
 from segnet_tf.inference import Predictor, find_model
 from segnet_tf.metrics import Scores, confusion_matrix
@@ -60,15 +61,17 @@ CORRUPTIONS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model", help="as evaluate.py takes it [the shipped one]")
+    parser.add_argument("--model", help="as predict.py takes it [the shipped one]")
     parser.add_argument("--dataset", choices=datasets.DATASETS, default="camvid")
     parser.add_argument("--data-dir")
     parser.add_argument("--split", default="val")
     parser.add_argument("--output", type=Path, help="file for the table")
     arguments = parser.parse_args()
     split = datasets.load(arguments.dataset, arguments.split, arguments.data_dir)
-    predictor = Predictor(find_model(arguments.model))
-    classes = split.info.classes
+    path = find_model(arguments.model)
+    predictor, classes = Predictor(path), split.info.classes
+    if predictor.info.classes != classes:
+        raise UserError(f"{path}: was not trained for the classes of {split.info.name}")
     lines = [
         f"| corruption | mIoU | G | {' | '.join(classes)} |",
         "|---" * (len(classes) + 3) + "|",

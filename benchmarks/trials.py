@@ -6,8 +6,8 @@ LISTS holds proxy_train.txt, proxy_unseen.txt and proxy_seen.txt, names of frame
 of CamVid's train split: what to learn from, frames of a sequence it has not seen, and
 the later part of one it has. The score is 0.73 unseen + 0.27 seen, the proportions of
 CamVid's test split. Each trial is a run of its own under runs/trials/; what is there
-already is not trained again, what was cut short goes on. The table is printed, and
-written to benchmarks/results/trials.md.
+already is not trained again, what was cut short goes on. All scores of a trial go to
+benchmarks/results/trials/, and a table of all that are there to trials.md beside it.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from segnet_tf.saving import load_model
 from segnet_tf.training import train
 
 RUNS = Path("runs/trials")
-TABLE = Path("benchmarks/results/trials.md")
+RESULTS = Path("benchmarks/results/trials")
 EPOCHS = 35
 """Of 29 steps: about a thousand."""
 
@@ -63,20 +63,6 @@ def bilinear(num_classes: int, pooling_mode: str, encoder_weights: str | None):
     return interpolating
 
 
-def finish(trial: str, **options) -> dict:
-    """Goes on from a trial with whole frames and a small rate, for a hundred steps."""
-    return {
-        "init_from": str(RUNS / f"{trial}-{EPOCHS}-0"),
-        "crop": (360, 480),
-        "scale": (0.8, 1.25),
-        "batch_size": 2,
-        "epochs": 1,
-        "learning_rate": 5e-4,
-        "warmup_steps": 10,
-        **options,
-    }
-
-
 # What each trial changes: options of the run, and of the network or its builder.
 TRIALS = {
     "reference": ({}, {}),
@@ -104,10 +90,6 @@ TRIALS = {
     "shipped-ema": ({**SHIPPED, **AVERAGED}, {}),
     "shipped-goes-on": ({**SHIPPED, **AVERAGED, **GOES_ON}, {}),
     "bn": ({"reestimate_bn": True}, {}),
-    "finish": (finish("reference"), {}),
-    "finish-bn": (finish("reference", reestimate_bn=True), {}),
-    "slow-finish": (finish("slow-encoder"), {}),
-    "slow-finish-bn": (finish("slow-encoder", reestimate_bn=True), {}),
     "dice": ({"loss": "dice"}, {}),
     "ohem": ({"loss": "ohem"}, {}),
 }
@@ -115,7 +97,10 @@ TRIALS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("trials", nargs="+", choices=TRIALS, metavar="TRIAL")
+    names = ", ".join(TRIALS)
+    parser.add_argument(
+        "trials", nargs="+", choices=TRIALS, metavar="TRIAL", help=f"of {names}"
+    )
     parser.add_argument("--data-dir", required=True)
     parser.add_argument("--lists", required=True, type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -130,7 +115,8 @@ def main() -> None:
 def run_trial(name: str, seed: int, arguments) -> None:
     """Trains and scores one trial; its scores end up in the run's proxy.json."""
     options, network = TRIALS[name]
-    folder = RUNS / f"{name}-{arguments.epochs}-{seed}"
+    trial = f"{name}-{arguments.epochs}-{seed}"
+    folder = RUNS / trial
     if (folder / "proxy.json").is_file():
         return
     if not callable(network):
@@ -162,12 +148,13 @@ def run_trial(name: str, seed: int, arguments) -> None:
     means = {part: scores[part]["mean_iou"] for part in scores}
     scores["score"] = 0.73 * means["unseen"] + 0.27 * means["seen"]
     scores["trial"] = {"name": name, "seed": seed, "epochs": arguments.epochs}
+    write_json(RESULTS / f"{trial}.json", scores)
     write_json(folder / "proxy.json", scores)
 
 
 def write_table() -> None:
     """One line a trial, best first, of all that have been scored so far."""
-    rows = [json.loads(path.read_text()) for path in RUNS.glob("*/proxy.json")]
+    rows = [json.loads(path.read_text()) for path in RESULTS.glob("*.json")]
     rows.sort(key=lambda row: -row["score"])
     thin = ("Pole", "SignSymbol", "Pedestrian", "Bicyclist")
     lines = [
@@ -185,7 +172,7 @@ def write_table() -> None:
         lines.append(f"| {' | '.join(map(str, cells))} |")
     text = "\n".join(lines)
     print(text)
-    with replacing(TABLE) as temporary:
+    with replacing(RESULTS.with_suffix(".md")) as temporary:
         temporary.write_text(text + "\n")
 
 

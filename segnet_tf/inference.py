@@ -65,8 +65,8 @@ class Predictor:
     run in tiles that give the same answer (see `segnet_tf.tiling`).
 
     Args:
-        path: a `.tflite`, `.keras` or `.onnx` file, or the folder of a SavedModel, as
-            train.py and export.py write them.
+        path: a `.tflite`, `.keras` or `.onnx` file, or the folder of a run, a shipped
+            model or a SavedModel, as train.py and export.py write them.
         threads: on how many to compute; all cores by default.
 
     Attributes:
@@ -80,8 +80,8 @@ class Predictor:
     """
 
     def __init__(self, path: str | os.PathLike, threads: int | None = None):
-        self._path = path
-        self._program = open_program(path, threads)
+        self._path = find_model(path)
+        self._program = open_program(self._path, threads)
         self.info = self._program.info
 
     def keras_model(self):
@@ -118,10 +118,11 @@ class Predictor:
 
     def _collected(self, image: np.ndarray, finish: Callable) -> np.ndarray:
         """`finish` of the program's output, whole or tile by tile."""
-        if image.ndim != 3 or image.shape[-1] != self.info.channels:
+        channels = self.info.channels
+        if image.ndim != 3 or image.shape[-1] != channels or image.dtype != np.uint8:
             raise UserError(
-                f"{self._path}: takes images (height, width, {self.info.channels}), "
-                f"not {image.shape}"
+                f"{self._path}: takes images (height, width, {channels}) of uint8, "
+                f"not {image.shape} of {image.dtype}"
             )
         height, width = image.shape[:2]
         multiple = self._program.multiple

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from inspect import signature
 
 import keras
 import numpy as np
@@ -13,11 +14,15 @@ from conftest import ROOT
 from networks import small
 from PIL import Image
 
-from benchmarks import decoders, positions, smaller
+from benchmarks import decoders, positions, robustness, smaller, trials
 from segnet_tf import datasets
+from segnet_tf.config import TrainConfig
+from segnet_tf.datasets.split import DatasetInfo, Split
 from segnet_tf.datasets.synthetic import INFO, draw_scene
 from segnet_tf.errors import UserError
+from segnet_tf.files import write_json
 from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
+from segnet_tf.models import SegNetLite
 from segnet_tf.models.variants import VARIANTS
 
 WINDOWS = 180 * 240 + 90 * 120 + 45 * 60 + 23 * 30
@@ -195,3 +200,62 @@ def test_figures_name_what_has_to_be_trained(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="benchmarks.decoders .*--models segnet_basic"):
         figures.shifts_picture()
+
+
+def test_corruptions_and_their_score():
+    labels = np.indices((40, 60)).sum(axis=0).astype(np.uint8) // 25
+    image = np.repeat(60 * labels[..., None], 3, axis=-1)
+    info = DatasetInfo("bands", tuple("abcd"), ((0, 0, 0),) * 4)
+    split = Split(info, "all", ("only",), lambda index: (image, labels))
+
+    class Brightness:
+        """Knows the bands by how bright they are."""
+
+        def labels(self, image):
+            return np.clip(np.rint(image[..., 0] / 60), 0, 3).astype(np.uint8)
+
+    scores = {
+        name: robustness.score(Brightness(), split, corrupt).mean_iou
+        for name, corrupt in robustness.CORRUPTIONS.items()
+    }
+    assert scores["none"] == scores["grey"] == 1
+    assert scores["dark, a third of the light"] < scores["blur, radius 2"] < 1
+    assert 0.8 < scores["half the size"] < scores["twice the size"] <= 1
+    picture = Image.fromarray(image)
+    sizes = [corrupt(picture, 0).size for corrupt in robustness.CORRUPTIONS.values()]
+    assert sizes.count((60, 40)) == 7 and {(30, 20), (120, 80)} < set(sizes)
+    noises = [np.asarray(robustness.noisy(picture, index)) for index in (0, 0, 1)]
+    assert np.array_equal(noises[0], noises[1])
+    assert not np.array_equal(noises[0], noises[2])
+
+
+@pytest.mark.parametrize("name", trials.TRIALS)
+def test_trials_are_valid_runs(name):
+    options, network = trials.TRIALS[name]
+    TrainConfig(**{**trials.REFERENCE, **options})
+    if not callable(network):
+        signature(SegNetLite).bind(11, **network)
+
+
+def test_bilinear_trial_interpolates():
+    model = trials.bilinear(3, "window", None)
+    kinds = {type(layer).__name__ for layer in model.layers}
+    assert "MaxUnpooling2D" not in kinds
+    assert model(np.zeros((1, 32, 32, 3), np.float32)).shape == (1, 32, 32, 3)
+
+
+def test_the_table_of_trials(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(trials, "RESULTS", tmp_path / "trials")
+    part = {"mean_iou": 0.5, "boundary_f1": 0.25}
+    part["per_class_iou"] = dict.fromkeys(INFO.classes, 0.125)
+    part["per_class_iou"]["Bicyclist"] = None
+    for name, score in (("worse", 0.25), ("better", 0.75)):
+        trial = {"name": name, "seed": 1, "epochs": 35}
+        row = {"score": score, "unseen": part, "seen": part, "trial": trial}
+        write_json(tmp_path / "trials" / f"{name}-35-1.json", row)
+    trials.write_table()
+    lines = (tmp_path / "trials.md").read_text().splitlines()
+    values = ["75.0", "50.0", "50.0", "25.0", *3 * ["12.5"], "0.0"]
+    assert lines[2] == f"| better | 35 | 1 | {' | '.join(values)} |"
+    assert lines[3].startswith("| worse | 35 | 1 | 25.0 |")
+    assert capsys.readouterr().out.splitlines() == lines

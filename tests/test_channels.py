@@ -1,7 +1,7 @@
 """Grey images, and images of four channels: from the file to the exported network."""
 
-import importlib.util
 import json
+import re
 import sys
 from functools import partial
 
@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT
+from conftest import load_command
 from networks import small
 from PIL import Image
 
@@ -74,11 +74,7 @@ def data(tmp_path, channels):
 
 def command(name: str, monkeypatch, *flags):
     """Runs a top-level script in this process: TensorFlow is here already."""
-    spec = importlib.util.spec_from_file_location(
-        f"{name}_command", ROOT / f"{name}.py"
-    )
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = load_command(f"{name}.py")
     monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, flags)])
     script.main()
 
@@ -134,10 +130,11 @@ def test_predict_says_what_an_image_lacks(tmp_path):
     save_model(model, tmp_path / "model.keras", INFO)
     predictor = Predictor(tmp_path / "model.keras")
     assert predictor.info.channels == 4
-    with pytest.raises(
-        UserError, match=r"takes images \(height, width, 4\), not \(8, "
-    ):
-        predictor.labels(np.zeros((8, 8, 3), np.uint8))
+    for shape, kind in (((8, 8, 3), np.uint8), ((8, 8, 4), np.float32)):
+        wrong = np.zeros(shape, kind)
+        said = re.escape(f"(height, width, 4) of uint8, not {shape} of {wrong.dtype}")
+        with pytest.raises(UserError, match=said):
+            predictor.labels(wrong)
 
 
 # --- reading -------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from segnet_tf.config import TrainConfig
 from segnet_tf.datasets.split import DatasetInfo
 from segnet_tf.datasets.synthetic import INFO, draw_scene
 from segnet_tf.errors import UserError
+from segnet_tf.inference import SHIPPED_MODEL
 from segnet_tf.saving import save_model
 
 QUICK = (
@@ -77,7 +78,7 @@ def test_evaluate_refuses_other_classes(run_command, tmp_path):
 
     other = DatasetInfo("other", tuple("abcdefghijk"), ((0, 0, 0),) * 11)
     save_model(SegNetBasic(filters=8), tmp_path / "other.keras", other)
-    arguments = ("evaluate.py", "--model=other.keras", "--split=val:2")
+    arguments = ("evaluate.py", "--model=other.keras", "--dataset=synthetic")
     result = run_command(*arguments, cwd=tmp_path, check=False)
     assert result.returncode == 2 and "predicts a, b, c" in result.stderr
 
@@ -109,19 +110,6 @@ def test_predict_writes_labels_and_overlay(run_folder, run_command, tmp_path):
     assert f": {name} " in result.stdout
 
 
-def test_predict_takes_the_newest_run(run_folder, run_command, tmp_path):
-    folder, _ = run_folder
-    Image.fromarray(draw_scene(9, 0, 32, 32)[0]).save(tmp_path / "x.png")
-    out = tmp_path / "out"
-    from segnet_tf.inference import SHIPPED_MODEL
-
-    if (SHIPPED_MODEL / "model.keras").is_file():
-        pytest.skip("the shipped model comes before any run")
-    cwd = folder.parent.parent
-    run_command("predict.py", tmp_path / "x.png", "--output", out, cwd=cwd)
-    assert (out / "x_overlay.png").is_file()
-
-
 def test_predict_names_the_model_it_chose(run_command, tmp_path):
     from conftest import ROOT
 
@@ -140,6 +128,8 @@ def test_predict_names_the_model_it_chose(run_command, tmp_path):
     assert "model:" not in run_command(*named, cwd=tmp_path).stdout
 
 
+SYNTHETIC = ("--model", SHIPPED_MODEL.with_name("segnet_lite_synthetic"))
+
 MISTAKES = {
     "no such data set folder": ("train.py", "--dataset=camvid", "--data-dir=nowhere"),
     "crop": ("train.py", "--crop=8x8"),
@@ -154,7 +144,9 @@ MISTAKES = {
     "text.png": ("predict.py", "text.png"),
     "same file": ("predict.py", "a/x.png", "b/x.png"),
     "no model there": ("evaluate.py", "--model=nowhere"),
-    "no split": ("evaluate.py", "--split=holiday"),
+    "no split": ("evaluate.py", "--dataset=synthetic", "--split=holiday"),
+    "not a .keras": ("evaluate.py", "--model", SHIPPED_MODEL / "model.tflite"),
+    "need a folder": ("evaluate.py", "--output=text.png", *SYNTHETIC),
 }
 
 

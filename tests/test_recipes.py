@@ -1,10 +1,9 @@
 """Recipes are valid configurations, and flags beside them win."""
 
-import importlib.util
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import load_command
 
 from segnet_tf.config import TrainConfig
 from segnet_tf.models import MODELS
@@ -44,9 +43,7 @@ def configured(monkeypatch, *flags) -> TrainConfig:
     """What train.py makes of its flags, without the training."""
     import segnet_tf.training
 
-    spec = importlib.util.spec_from_file_location("train_command", ROOT / "train.py")
-    command = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(command)
+    command = load_command("train.py")
     configs = []
     monkeypatch.setattr(segnet_tf.training, "train", lambda c, *_: configs.append(c))
     monkeypatch.setattr(sys, "argv", ["train.py", *flags])

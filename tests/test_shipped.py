@@ -1,10 +1,12 @@
 """What comes along in saved_models/: whole, in agreement, as good as its card says."""
 
+import argparse
 import json
+import zipfile
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, load_command
 
 from segnet_tf import datasets
 from segnet_tf.datasets.synthetic import draw_scene
@@ -31,12 +33,18 @@ def test_there_are_two():
     assert names == ["segnet_lite_camvid", "segnet_lite_synthetic"]
 
 
+def percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
 @each
 def test_keras_model_is_small_and_uncompiled(folder):
     path = folder / "model.keras"
     assert path.stat().st_size < 8 * 2**20
+    with zipfile.ZipFile(path) as archive:
+        # Loading does not compile here, so that the file has to be asked.
+        assert not json.loads(archive.read("config.json")).get("compile_config")
     model = load_model(path)
-    assert not model.compiled
     assert model.count_params() < 1.5e6
     pools = [layer for layer in model.layers if "WithArgmax" in type(layer).__name__]
     unpools = [layer for layer in model.layers if "Unpool" in type(layer).__name__]
@@ -67,14 +75,48 @@ def test_reports_passed_and_card_has_the_scores(folder):
     for name in files_of(folder)[1:]:
         assert json.loads((folder / f"{name}.json").read_text())["passed"] is True
     card = (folder / "README.md").read_text()
+    lines = card.splitlines()
     scores = scores_of(folder)
-    assert f"**{100 * scores['mean_iou']:.1f}**" in card
-    for name, value in scores["per_class_iou"].items():
-        [row] = [line for line in card.splitlines() if line.startswith(f"| {name} |")]
-        assert f" {100 * value:.1f} " in row
+    means = [percent(scores[name]) for name in ("class_accuracy", "global_accuracy")]
+    ends = {
+        "**all**": "C {}, G {} | **{}** | {} |".format(
+            *means, percent(scores["mean_iou"]), percent(scores["boundary_f1"])
+        )
+    }
+    for name, iou in scores["per_class_iou"].items():
+        boundary = scores["per_class_boundary_f1"][name]
+        ends[name] = f" | {percent(iou)} | {percent(boundary)} |"
+    for name, end in ends.items():
+        # Below, a class may have a row of another table.
+        row = next(line for line in lines if line.startswith(f"| {name} |"))
+        assert row.endswith(end)
     for name in files_of(folder):
         assert f"| `{name}` |" in card
         assert f" {(folder / name).stat().st_size:,} " in card
+
+
+def test_readme_has_their_scores():
+    readme = (ROOT / "README.md").read_text()
+    for folder in FOLDERS:
+        [row] = [
+            line for line in readme.splitlines() if f"{folder.name}/README" in line
+        ]
+        scores = scores_of(folder)
+        boundary = percent(scores["boundary_f1"])
+        assert f"| {percent(scores['mean_iou'])} (boundary F1 {boundary}) |" in row
+
+
+@each
+def test_exports_of_them_go_elsewhere(folder, tmp_path, monkeypatch):
+    command = load_command("export.py")
+    monkeypatch.chdir(tmp_path)
+    for kind, name in (("tflite", "model_int8.tflite"), ("savedmodel", "savedmodel/1")):
+        given = argparse.Namespace(format=kind, quantize="int8", output=None)
+        path = command.output_path(given, folder / "model.keras").resolve()
+        assert path == tmp_path / name
+    source = tmp_path / "runs" / "mine" / "model.keras"
+    given = argparse.Namespace(format="tflite", quantize="none", output=None)
+    assert command.output_path(given, source).parent == source.parent
 
 
 def test_synthetic_scores_are_reached():
