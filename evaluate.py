@@ -111,7 +111,7 @@ def confidence_of(path: Path, samples: int):
     """Image to probabilities: the network's own, or the mean of dropout samples."""
     from segnet_tf.inference import Predictor
 
-    predictor = Predictor(path)
+    predictor = Predictor(path, native=True)  # as `evaluate` runs it
     if not samples:
         return predictor.probabilities
     from segnet_tf.uncertainty import MonteCarlo

@@ -5,9 +5,12 @@ python predict.py *.jpg --model runs/camvid-segnet_lite --output labelled
 python predict.py street.png --model streets.tflite --threads 4   # no TensorFlow
 python predict.py street.png --model runs/camvid-bayesian_segnet_basic --uncertainty
 
-Images of any size. Above 2 megapixels (SegNet and SegNetBasic: 1) an image is run in
-tiles that overlap so far that the labels are those of the whole image. With --samples
-or --uncertainty that happens sooner, and each tile draws dropout masks of its own.
+Images of any size. One much larger or smaller than those that the model was trained on
+is scaled to as many pixels, and its labels back; --native runs it as it is, which is
+right for large scenes where training saw parts of such scenes. Above 2 megapixels
+(SegNet and SegNetBasic: 1) an image is then run in tiles that overlap so far that the
+labels are those of the whole image. With --samples or --uncertainty that happens
+sooner, and each tile draws dropout masks of its own.
 """
 
 import argparse
@@ -34,6 +37,9 @@ def main() -> None:
     parser.add_argument("--output", default="predictions", help="folder [predictions]")
     parser.add_argument("--threads", type=int, help="to compute on [all cores]")
     parser.add_argument(
+        "--native", action="store_true", help="run images as large as they are"
+    )
+    parser.add_argument(
         "--samples", type=int, help="label by the mean of N dropout samples [none]"
     )
     parser.add_argument(
@@ -49,6 +55,7 @@ def main() -> None:
         arguments.model,
         Path(arguments.output),
         arguments.threads,
+        arguments.native,
         samples if sampled else None,
         arguments.uncertainty,
     )
@@ -69,6 +76,7 @@ def predict_files(
     model: str | None,
     output: Path,
     threads: int | None,
+    native: bool,
     samples: int | None,
     uncertainty: bool,
 ) -> None:
@@ -85,7 +93,7 @@ def predict_files(
     if model is None:
         here = Path.cwd()
         print("model:", path.relative_to(here) if path.is_relative_to(here) else path)
-    predictor = Predictor(path, threads)
+    predictor = Predictor(path, threads, native)
     channels = predictor.info.channels
     if samples is not None:
         from segnet_tf.uncertainty import MonteCarlo, write_uncertainty
@@ -97,7 +105,7 @@ def predict_files(
         if samples is None:
             labels = predictor.labels(image)
         else:
-            result = sampler(image)
+            result = sampler(predictor.scaled(image)).enlarged(image.shape[:2])
             labels = result.labels
             if uncertainty:
                 write_uncertainty(result, stem)

@@ -5,14 +5,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from segnet_tf.errors import UserError
+from segnet_tf.images import resized
 from segnet_tf.programs import open_program
+from segnet_tf.scaling import enlarged, enlarged_argmax, working_size
 from segnet_tf.tiling import in_tiles, padded, plan
 
 __all__ = ["FORMS", "SHIPPED_MODEL", "Predictor", "find_model"]
 
 SHIPPED_MODEL = Path(__file__).parent.parent / "saved_models" / "segnet_lite_camvid"
+
+SCALING = Image.Resampling.BICUBIC
 
 FORMS = ("model.tflite", "model.keras", "saved_model.pb")
 """What makes a folder a model's, the fastest to run first."""
@@ -42,6 +47,8 @@ def find_model(
                 f"{model}: no model there: name a model file, or a folder that holds "
                 + " or ".join(forms)
             )
+        if forms == ("model.keras",) and found.suffix != ".keras":
+            raise UserError(f"{model}: is not a .keras file, which is needed here")
         return found
     runs = sorted(Path("runs").glob("*/model.keras"), key=lambda p: p.stat().st_mtime)
     found = _in_folder(SHIPPED_MODEL, forms) or (runs[-1] if runs else None)
@@ -60,14 +67,18 @@ def _in_folder(folder: Path, forms: tuple[str, ...]) -> Path | None:
 class Predictor:
     """A model ready to label images of any size.
 
-    An image of which the file's form does not take the size is mirrored at its bottom
-    and right edge, and the answer is cut back; one that is too large for the memory is
-    run in tiles that give the same answer (see `segnet_tf.tiling`).
+    An image much larger or smaller than those that the model was trained on is scaled
+    to as many pixels, and the answer back to its size (see `segnet_tf.scaling`). One of
+    which the file's form does not take the size is mirrored at its bottom and right
+    edge, and the answer is cut back; one that is too large for the memory is run in
+    tiles that give the same answer (see `segnet_tf.tiling`).
 
     Args:
         path: a `.tflite`, `.keras` or `.onnx` file, or the folder of a run, a shipped
             model or a SavedModel, as train.py and export.py write them.
         threads: on how many to compute; all cores by default.
+        native: run every image as large as it is, as parts of a large one should be
+            that the model was trained on parts of.
 
     Attributes:
         info: the classes that the labels stand for, and the channels of an image.
@@ -79,9 +90,12 @@ class Predictor:
             one.
     """
 
-    def __init__(self, path: str | os.PathLike, threads: int | None = None):
+    def __init__(
+        self, path: str | os.PathLike, threads: int | None = None, native: bool = False
+    ):
         self._path = find_model(path)
         self._program = open_program(self._path, threads)
+        self._native = native
         self.info = self._program.info
 
     def keras_model(self):
@@ -93,20 +107,38 @@ class Predictor:
     def logits(self, image: np.ndarray) -> np.ndarray:
         """Logits float32 (H, W, classes) of an image uint8 (H, W, channels)."""
         self._must_give("logits")
-        return self._collected(image, lambda logits: logits)
+        scores = self._collected(self.scaled(image), lambda logits: logits)
+        return enlarged(scores, image.shape[:2])
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
         """Probabilities float32 (H, W, classes) of an image uint8 (H, W, channels)."""
         self._must_give("probabilities", "logits")
-        if self._program.output == "logits":
-            return self._collected(image, _softmax)
-        return self._collected(image, lambda probabilities: probabilities)
+        finish = _softmax if self._program.output == "logits" else np.asarray
+        return enlarged(self._collected(self.scaled(image), finish), image.shape[:2])
 
     def labels(self, image: np.ndarray) -> np.ndarray:
         """Class ids uint8 (H, W) of an image uint8 (H, W, channels)."""
+        size, image = image.shape[:2], self.scaled(image)
         if self._program.output == "labels":
-            return self._collected(image, lambda labels: labels)
-        return self._collected(image, lambda scores: scores.argmax(-1).astype(np.uint8))
+            labels = Image.fromarray(self._collected(image, np.asarray))
+            return np.asarray(labels.resize(size[::-1], Image.Resampling.NEAREST))
+        if image.shape[:2] == size:
+            return self._collected(
+                image, lambda scores: scores.argmax(-1).astype(np.uint8)
+            )
+        return enlarged_argmax(self._collected(image, np.asarray), size)
+
+    def scaled(self, image: np.ndarray) -> np.ndarray:
+        """The image uint8 (H, W, channels) as large as the network is to see it."""
+        channels = self.info.channels
+        if image.ndim != 3 or image.shape[-1] != channels or image.dtype != np.uint8:
+            raise UserError(
+                f"{self._path}: takes images (height, width, {channels}) of uint8, "
+                f"not {image.shape} of {image.dtype}"
+            )
+        size = image.shape[:2]
+        wanted = size if self._native else working_size(size, self.info.image_size)
+        return image if wanted == size else resized(image, wanted, SCALING)
 
     def _must_give(self, *outputs: str) -> None:
         given, wanted = self._program.output, outputs[0]
@@ -118,12 +150,6 @@ class Predictor:
 
     def _collected(self, image: np.ndarray, finish: Callable) -> np.ndarray:
         """`finish` of the program's output, whole or tile by tile."""
-        channels = self.info.channels
-        if image.ndim != 3 or image.shape[-1] != channels or image.dtype != np.uint8:
-            raise UserError(
-                f"{self._path}: takes images (height, width, {channels}) of uint8, "
-                f"not {image.shape} of {image.dtype}"
-            )
         height, width = image.shape[:2]
         multiple = self._program.multiple
         image = padded(image, height + -height % multiple, width + -width % multiple)

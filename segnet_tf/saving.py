@@ -85,7 +85,6 @@ def _checked(path: str | os.PathLike) -> Path:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such model file")
-    # A .tflite file of ours is a zip archive, too: its labels lie at its end.
-    if path.suffix == ".tflite" or not zipfile.is_zipfile(path):
+    if not zipfile.is_zipfile(path):
         raise UserError(f"{path}: not a .keras model file, or a damaged one")
     return path

@@ -4,7 +4,7 @@ import math
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from inspect import signature
 from pathlib import Path
 
@@ -16,7 +16,12 @@ from segnet_tf import datasets
 from segnet_tf.batch_norm import reestimate_batch_norm
 from segnet_tf.class_weights import log_frequency_weights, median_frequency_weights
 from segnet_tf.config import TrainConfig
-from segnet_tf.datasets.split import MissingSplit, Split, class_pixel_counts
+from segnet_tf.datasets.split import (
+    MissingSplit,
+    Split,
+    class_pixel_counts,
+    typical_size,
+)
 from segnet_tf.errors import UserError
 from segnet_tf.evaluation import evaluate, score_table, write_metrics
 from segnet_tf.inference import find_model
@@ -68,6 +73,9 @@ def train(config: TrainConfig, output: str | None = None, resume: bool = False) 
     _check_network(config)
     keras.utils.set_random_seed(config.seed)
     train_split = _split(config, config.train_split)
+    # For the model to remember.
+    info = replace(train_split.info, image_size=typical_size(train_split))
+    train_split = replace(train_split, info=info)
     val_split = _validation_split(config)
     if val_split:
         _warn_of_overlap(train_split, val_split)

@@ -9,7 +9,7 @@ Learning", 2016, section 3.3.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import keras
@@ -19,6 +19,7 @@ import tensorflow as tf
 from segnet_tf.errors import UserError
 from segnet_tf.files import replacing
 from segnet_tf.footprint import footprint
+from segnet_tf.scaling import enlarged
 from segnet_tf.tiling import Tile, in_tiles, plan
 
 __all__ = ["MAPS", "MonteCarlo", "Uncertainty", "write_uncertainty"]
@@ -44,6 +45,11 @@ class Uncertainty:
     aleatoric: np.ndarray
     epistemic: np.ndarray
     variance: np.ndarray
+
+    def enlarged(self, size: tuple[int, int]) -> "Uncertainty":
+        """The same for another height and width, between the pixels linearly."""
+        parts = (getattr(self, field.name) for field in fields(self))
+        return Uncertainty(*(enlarged(part, size) for part in parts))
 
     @property
     def labels(self) -> np.ndarray:

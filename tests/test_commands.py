@@ -16,8 +16,8 @@ from segnet_tf.config import TrainConfig
 from segnet_tf.datasets.split import DatasetInfo
 from segnet_tf.datasets.synthetic import INFO, draw_scene
 from segnet_tf.errors import UserError
-from segnet_tf.inference import SHIPPED_MODEL
-from segnet_tf.saving import save_model
+from segnet_tf.inference import SHIPPED_MODEL, Predictor
+from segnet_tf.saving import read_labels, save_model
 
 QUICK = (
     "--train-split=train:8", "--val-split=val:2", "--model=segnet_basic",
@@ -108,6 +108,22 @@ def test_predict_writes_labels_and_overlay(run_folder, run_command, tmp_path):
     assert ids.max() < 11
     name = INFO.classes[np.bincount(ids.reshape(-1)).argmax()]
     assert f": {name} " in result.stdout
+
+
+def test_large_pictures_are_scaled_unless_native(run_folder, run_command, tmp_path):
+    folder, _ = run_folder
+    assert read_labels(folder / "model.keras").image_size == (192, 256)
+    image = draw_scene(9, 0, 192, 256)[0].repeat(2, axis=0).repeat(2, axis=1)
+    Image.fromarray(image).save(tmp_path / "x.png")
+    expected = {
+        flags: Predictor(folder, native=bool(flags)).labels(image)
+        for flags in ((), ("--native",))
+    }
+    assert (expected[()] != expected["--native",]).any()
+    for flags, labels in expected.items():
+        run_command("predict.py", "x.png", "--model", folder, *flags, cwd=tmp_path)
+        with Image.open(tmp_path / "predictions" / "x_labels.png") as written:
+            np.testing.assert_array_equal(np.asarray(written), labels)
 
 
 def test_predict_names_the_model_it_chose(run_command, tmp_path):

@@ -21,7 +21,7 @@ FLOORS = [
         "batch_norm",
         "reliability",
     },
-    {"datasets", "visualize"},
+    {"datasets", "visualize", "scaling"},
     {"models", "pipeline", "saving", "tflite_file", "calibration"},
     {"convolutions", "footprint", "lowering", "inspection", "programs"},
     {

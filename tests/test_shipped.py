@@ -15,6 +15,7 @@ from segnet_tf.inference import Predictor
 from segnet_tf.saving import load_model
 
 FOLDERS = sorted(path for path in (ROOT / "saved_models").iterdir() if path.is_dir())
+SIZES = {"segnet_lite_camvid": (352, 480), "segnet_lite_synthetic": (192, 256)}
 each = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 
 
@@ -53,7 +54,8 @@ def test_keras_model_is_small_and_uncompiled(folder):
 
 @each
 def test_files_agree_with_the_keras_model(folder):
-    image, _ = draw_scene(5, 0, 384, 480)
+    # Of a size that the files need not pad, which changes labels at the border.
+    image, _ = draw_scene(5, 0, *SIZES[folder.name])
     predictors = [Predictor(folder / name) for name in files_of(folder)]
     expected, *others = (predictor.labels(image) for predictor in predictors)
     assert len(np.unique(expected)) > 3

@@ -16,7 +16,14 @@ from segnet_tf.losses import PixelCrossEntropy
 from segnet_tf.models import SegNet, with_pooling_mode
 from segnet_tf.reliability import Reliability
 from segnet_tf.saving import load_model, save_model
-from segnet_tf.uncertainty import MAPS, MonteCarlo, sample_bytes, write_uncertainty
+from segnet_tf.scaling import enlarged
+from segnet_tf.uncertainty import (
+    MAPS,
+    MonteCarlo,
+    Uncertainty,
+    sample_bytes,
+    write_uncertainty,
+)
 
 
 def entropy(p: np.ndarray) -> np.ndarray:
@@ -229,7 +236,7 @@ def test_sampling_loads_a_model_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(keras.models, "load_model", counted)
     model, image = str(tmp_path / "model.keras"), str(tmp_path / "x.png")
-    predict.predict_files([image], model, tmp_path / "out", None, 2, False)
+    predict.predict_files([image], model, tmp_path / "out", None, False, 2, False)
     assert (tmp_path / "out" / "x_labels.png").is_file() and len(loaded) == 1
 
 
@@ -250,6 +257,16 @@ def test_samples_of_a_network_without_dropout(tmp_path, run_command):
         )  # fmt: skip
         assert result.returncode == 2 and message in result.stderr
     assert not (tmp_path / "evaluations").exists()
+
+
+def test_uncertainty_for_another_size(rng):
+    maps = [rng.random((4, 6, 3), np.float32), *rng.random((4, 4, 6), np.float32)]
+    small = Uncertainty(*maps)
+    large = small.enlarged((8, 12))
+    assert large.probabilities.shape == (8, 12, 3) and large.labels.shape == (8, 12)
+    for name in MAPS:
+        expected = enlarged(getattr(small, name), (8, 12))
+        np.testing.assert_array_equal(getattr(large, name), expected)
 
 
 UNSEEN = INFO.classes.index("Car")

@@ -15,6 +15,7 @@ __all__ = [
     "Split",
     "class_pixel_counts",
     "listed_lines",
+    "typical_size",
 ]
 
 IGNORE_LABEL = 255
@@ -35,6 +36,8 @@ class DatasetInfo:
         colours: one RGB triple a class, 0 to 255.
         ignore_label: the id that means void in the files (255 inside the program).
         channels: of its images as they are read: a key of `segnet_tf.images.CHANNELS`.
+        image_size: height and width of its images, for a model to remember what it was
+            trained on; None where nobody looked.
     """
 
     name: str
@@ -42,6 +45,7 @@ class DatasetInfo:
     colours: tuple[tuple[int, int, int], ...]
     ignore_label: int = IGNORE_LABEL
     channels: int = 3
+    image_size: tuple[int, int] | None = None
 
     def __post_init__(self):
         if len(self.classes) != len(self.colours):
@@ -59,6 +63,7 @@ class DatasetInfo:
             ignore_label=labels["ignore_label"],
             # Files of before there was a choice have RGB.
             channels=labels.get("channels", 3),
+            image_size=tuple(labels["image_size"]) if labels.get("image_size") else None,
         )
 
     @property
@@ -120,3 +125,11 @@ def class_pixel_counts(split: Split) -> tuple[np.ndarray, np.ndarray]:
     counts = [np.bincount(labels.reshape(-1), minlength=256) for _, labels in split]
     counts = np.stack(counts).astype(np.int64)
     return counts[:, :num_classes], counts.sum(axis=1)
+
+
+def typical_size(split: Split, looked_at: int = 16) -> tuple[int, int]:
+    """Median height and width of some of a split's images, spread over it."""
+    indices = range(0, len(split), max(1, len(split) // looked_at))
+    sizes = [split.read(index)[1].shape for index in indices]
+    height, width = np.median(sizes, axis=0).astype(int).tolist()
+    return height, width

@@ -1,0 +1,125 @@
+"""Images of other sizes than training's: scaled there, and their answers back."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from segnet_tf.datasets.split import DatasetInfo, Split, typical_size
+from segnet_tf.datasets.synthetic import INFO, draw_scene
+from segnet_tf.export import export_tflite
+from segnet_tf.inference import Predictor
+from segnet_tf.models import SegNetBasic
+from segnet_tf.saving import read_labels, save_model
+from segnet_tf.scaling import enlarged, enlarged_argmax, working_size
+
+TRAINED = 48, 64
+
+
+@pytest.mark.parametrize(
+    "size, expected",
+    [
+        ((48, 64), (48, 64)),
+        ((50, 70), (50, 70)),
+        ((64, 48), (64, 48)),
+        ((96, 128), (48, 64)),
+        ((24, 32), (48, 64)),
+        ((128, 96), (64, 48)),
+        ((1, 1), (55, 55)),
+        ((3072, 1), (3072, 1)),
+        ((1, 30720), (1, 9715)),
+    ],
+)
+def test_as_many_pixels_as_in_training(size, expected):
+    assert working_size(size, TRAINED) == expected
+    assert working_size(size, None) == size
+
+
+def bilinear(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Between pixel centres, the border repeated: plain loops."""
+    result = np.empty((*size, *scores.shape[2:]))
+    for row, column in np.ndindex(*size):
+        y = np.clip((row + 0.5) * scores.shape[0] / size[0] - 0.5, 0, None)
+        x = np.clip((column + 0.5) * scores.shape[1] / size[1] - 0.5, 0, None)
+        top, left = int(y), int(x)
+        total = 0
+        for i, weight in ((top, 1 - y + top), (top + 1, y - top)):
+            for j, part in ((left, 1 - x + left), (left + 1, x - left)):
+                i_, j_ = min(i, scores.shape[0] - 1), min(j, scores.shape[1] - 1)
+                total = total + weight * part * scores[i_, j_]
+        result[row, column] = total
+    return result
+
+
+@pytest.mark.parametrize("size", [(5, 7), (10, 14), (13, 16), (5, 9)])
+def test_enlarged_against_loops(rng, size):
+    scores = rng.normal(size=(5, 7, 3)).astype(np.float32)
+    found = enlarged(scores, size)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, bilinear(scores, size), atol=1e-5)
+    np.testing.assert_array_equal(enlarged(scores[..., 1], size), found[..., 1])
+    np.testing.assert_array_equal(enlarged_argmax(scores, size), found.argmax(-1))
+
+
+def test_argmax_takes_the_first_of_equals():
+    assert not enlarged_argmax(np.zeros((2, 2, 3), np.float32), (4, 4)).any()
+
+
+def test_typical_size_is_the_median():
+    sizes = [(10, 20), (30, 60), (12, 24)]
+
+    def read(index):
+        return np.zeros((*sizes[index], 3), np.uint8), np.zeros(sizes[index], np.uint8)
+
+    info = DatasetInfo("mixed", ("a",), ((0, 0, 0),))
+    assert typical_size(Split(info, "all", ("x", "y", "z"), read)) == (12, 24)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model of scenes of 48x64, as .keras and .tflite; labels by a single size."""
+    keras.utils.set_random_seed(0)
+    path = tmp_path_factory.mktemp("scaled")
+    model = SegNetBasic(filters=8)
+    info = replace(INFO, image_size=TRAINED)
+    save_model(model, path / "model.keras", info)
+    export_tflite(model, path / "model.tflite", info, size=TRAINED)
+    export_tflite(model, path / "labels.tflite", info, size=TRAINED, output="labels")
+    return path
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.tflite"])
+def test_a_large_picture_is_seen_as_in_training(folder, name):
+    predictor = Predictor(folder / name)
+    assert predictor.info.image_size == read_labels(folder / "model.keras").image_size
+    image, _ = draw_scene(0, 0, *TRAINED)
+    # Each pixel four times: scaled back, it is the same picture but for rounding.
+    large = image.repeat(4, axis=0).repeat(4, axis=1)
+    scaled = predictor.scaled(large)
+    assert scaled.shape == image.shape
+    labels = predictor.labels(large)
+    assert labels.shape == (192, 256) and labels.dtype == np.uint8
+    scores = predictor.logits(scaled)
+    np.testing.assert_array_equal(labels, enlarged_argmax(scores, (192, 256)))
+    np.testing.assert_allclose(
+        predictor.logits(large), enlarged(scores, (192, 256)), atol=1e-5
+    )
+    sums = predictor.probabilities(large).sum(axis=-1)
+    np.testing.assert_allclose(sums, 1, atol=1e-5)
+    native = Predictor(folder / name, native=True)
+    assert native.scaled(large) is large
+    assert (native.labels(large) != labels).any()
+    close = np.asarray(Image.fromarray(image).resize((60, 50)))
+    np.testing.assert_array_equal(predictor.labels(close), native.labels(close))
+
+
+def test_labels_of_a_file_are_enlarged_too(folder):
+    image, _ = draw_scene(0, 0, 96, 128)
+    predictor = Predictor(folder / "labels.tflite")
+    small = Predictor(folder / "labels.tflite", native=True).labels(
+        predictor.scaled(image)
+    )
+    expected = small.repeat(2, axis=0).repeat(2, axis=1)
+    np.testing.assert_array_equal(predictor.labels(image), expected)
