@@ -63,7 +63,8 @@ class DatasetInfo:
             ignore_label=labels["ignore_label"],
             # Files of before there was a choice have RGB.
             channels=labels.get("channels", 3),
-            image_size=tuple(labels["image_size"]) if labels.get("image_size") else None,
+            # None, too, where nobody looked.
+            image_size=tuple(labels.get("image_size") or ()) or None,
         )
 
     @property
