@@ -74,7 +74,11 @@ def _input_notes(facts: Facts | None, details: dict) -> list[str]:
         size = f"any height and width that are multiples of {facts.multiple}, after "
         size += "resizing the input tensor"
     channels = CHANNELS[facts.info.channels]
-    return [f"batch, height, width, {channels}; 0 to 255, nothing subtracted", size]
+    lines = [f"batch, height, width, {channels}; 0 to 255, nothing subtracted", size]
+    if facts.info.image_size:
+        trained = "trained on images of {}x{}: scale others to as many pixels"
+        lines.append(trained.format(*facts.info.image_size))
+    return lines
 
 
 def _class_lines(facts: Facts | None) -> list[str]:

@@ -12,6 +12,7 @@ from segnet_tf import datasets
 from segnet_tf.datasets.synthetic import draw_scene
 from segnet_tf.evaluation import evaluate
 from segnet_tf.inference import Predictor
+from segnet_tf.inspection import describe
 from segnet_tf.saving import load_model
 
 FOLDERS = sorted(path for path in (ROOT / "saved_models").iterdir() if path.is_dir())
@@ -119,6 +120,15 @@ def test_exports_of_them_go_elsewhere(folder, tmp_path, monkeypatch):
     source = tmp_path / "runs" / "mine" / "model.keras"
     given = argparse.Namespace(format="tflite", quantize="none", output=None)
     assert command.output_path(given, source).parent == source.parent
+
+
+@each
+def test_files_say_at_what_size_things_should_stand(folder):
+    height, width = json.loads((folder / "labels.json").read_text())["image_size"]
+    for name in files_of(folder):
+        assert Predictor(folder / name).info.image_size == (height, width)
+    told = describe(folder / "model.tflite")
+    assert f"trained on images of {height}x{width}" in told
 
 
 def test_synthetic_scores_are_reached():
