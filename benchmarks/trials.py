@@ -113,7 +113,11 @@ def main() -> None:
 
 
 def run_trial(name: str, seed: int, arguments) -> None:
-    """Trains and scores one trial; its scores end up in the run's proxy.json."""
+    """Trains and scores one trial.
+
+    The run's own proxy.json says that it is done: the results that come along with the
+    project would keep others from repeating them.
+    """
     options, network = TRIALS[name]
     trial = f"{name}-{arguments.epochs}-{seed}"
     folder = RUNS / trial

@@ -23,11 +23,11 @@ from segnet_tf import cli
 from segnet_tf.datasets.synthetic import INFO, draw_scene
 from segnet_tf.errors import UserError
 from segnet_tf.files import replacing
-from segnet_tf.inference import Predictor, find_model
+from segnet_tf.inference import SHIPPED_MODEL, Predictor, find_model
 from segnet_tf.visualize import colour_labels
 
 IMAGES = Path(__file__).parent / "images"
-GENERATED = "saved_models/segnet_lite_synthetic"
+GENERATED = SHIPPED_MODEL.with_name("segnet_lite_synthetic")
 """What was trained on such scenes."""
 SEED, SCENES = 3, (0, 2)
 """A series of scenes that no split uses."""
@@ -239,7 +239,7 @@ def main() -> None:
         "dense.png": dense_picture,
         "shifts.png": shifts_picture,
         "batch_norm.png": batch_norm_picture,
-        "demo.png": lambda: demo_picture(Predictor(find_model(arguments.model))),
+        "demo.png": lambda: demo_picture(Predictor(arguments.model)),
     }
     for name in arguments.only or pictures:
         if name not in pictures:

@@ -107,7 +107,7 @@ class Predictor:
     def logits(self, image: np.ndarray) -> np.ndarray:
         """Logits float32 (H, W, classes) of an image uint8 (H, W, channels)."""
         self._must_give("logits")
-        scores = self._collected(self.scaled(image), lambda logits: logits)
+        scores = self._collected(self.scaled(image), np.asarray)
         return enlarged(scores, image.shape[:2])
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:

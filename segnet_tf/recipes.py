@@ -65,38 +65,26 @@ def _paper(model: str, steps: int, on_cpu: str, **options) -> Recipe:
     )
 
 
+# What docs/training-log.md came to.
+_SHIPPED = {
+    "model": "segnet_lite",
+    "pooling_mode": "window",
+    "scale": (0.6, 1.5),
+    "light": 0.4,
+    "degrade": 0.3,
+    "learning_rate": 5e-3,
+    "encoder_rate_factor": 0.25,
+    "keep": "last",
+}
+
 RECIPES = {
     "segnet_lite_camvid": Recipe(
         "11,040 steps: about 2 hours on two cores; mIoU 70.5 on val, which flatters",
-        {
-            "dataset": "camvid",
-            "model": "segnet_lite",
-            "pooling_mode": "window",
-            "epochs": 240,
-            "scale": (0.6, 1.5),
-            "light": 0.4,
-            "degrade": 0.3,
-            "learning_rate": 5e-3,
-            "encoder_rate_factor": 0.25,
-            "validate_every": 40,
-            "keep": "last",
-        },
+        {**_SHIPPED, "dataset": "camvid", "epochs": 240, "validate_every": 40},
     ),
     "segnet_lite_synthetic": Recipe(
         "2,000 steps: about 25 minutes on two cores; mIoU 72.3 on val",
-        {
-            "dataset": "synthetic",
-            "model": "segnet_lite",
-            "pooling_mode": "window",
-            "epochs": 40,
-            "scale": (0.6, 1.5),
-            "light": 0.4,
-            "degrade": 0.3,
-            "learning_rate": 5e-3,
-            "encoder_rate_factor": 0.25,
-            "validate_every": 10,
-            "keep": "last",
-        },
+        {**_SHIPPED, "dataset": "synthetic", "epochs": 40, "validate_every": 10},
     ),
     "paper_segnet": _paper("segnet", 40_000, **_VGG16),
     "paper_bayesian_segnet": _paper("bayesian_segnet", 60_000, **_VGG16),

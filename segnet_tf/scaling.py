@@ -1,10 +1,10 @@
 """Images at the size that a network was trained on, and its answers at theirs.
 
 A network knows things as large as they stood in its training images. A photo of
-twelve megapixels shows the same street ten times as large, where it finds little: of
+twelve megapixels shows the same street eight times as large, where it finds little: of
 the shipped model's 70 points of mIoU on CamVid's frames of 360x480, 46 are left on the
 same frames enlarged to 1440x1920, and all of them where these are made smaller first
-(`python -m benchmarks.robustness`).
+(docs/training-log.md).
 """
 
 import numpy as np
@@ -40,7 +40,10 @@ def working_size(
 
 
 def enlarged(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Scores float32 (h, w, classes), or a map (h, w), at (H, W): bilinear."""
+    """Scores float32 (h, w, classes), or a map (h, w), at (H, W): bilinear.
+
+    Where that is smaller, as after a thumbnail, each is a mean of those it stands for.
+    """
     if scores.shape[:2] == size:
         return scores
     if scores.ndim == 2:
