@@ -96,6 +96,7 @@ def predict_files(
     predictor = Predictor(path, threads, native)
     channels = predictor.info.channels
     if samples is not None:
+        from segnet_tf.scaling import enlarged_argmax
         from segnet_tf.uncertainty import MonteCarlo, write_uncertainty
 
         sampler = MonteCarlo(predictor.keras_model(), samples)
@@ -105,10 +106,11 @@ def predict_files(
         if samples is None:
             labels = predictor.labels(image)
         else:
-            result = sampler(predictor.scaled(image)).enlarged(image.shape[:2])
-            labels = result.labels
+            size = image.shape[:2]
+            result = sampler(predictor.scaled(image))
+            labels = enlarged_argmax(result.probabilities, size)
             if uncertainty:
-                write_uncertainty(result, stem)
+                write_uncertainty(result, size, stem)
         save(palette_image(labels, predictor.info), f"{stem}_labels.png")
         save(overlay(image, labels, predictor.info), f"{stem}_overlay.png")
         shares = ", ".join(

@@ -65,11 +65,13 @@ def main() -> None:
     parser.add_argument("--dataset", choices=datasets.DATASETS, default="camvid")
     parser.add_argument("--data-dir")
     parser.add_argument("--split", default="val")
+    parser.add_argument("--native", action="store_true", help="as predict.py takes it")
     parser.add_argument("--output", type=Path, help="file for the table")
     arguments = parser.parse_args()
     split = datasets.load(arguments.dataset, arguments.split, arguments.data_dir)
     path = find_model(arguments.model)
-    predictor, classes = Predictor(path), split.info.classes
+    predictor = Predictor(path, native=arguments.native)
+    classes = split.info.classes
     if predictor.info.classes != classes:
         raise UserError(f"{path}: was not trained for the classes of {split.info.name}")
     lines = [

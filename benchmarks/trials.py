@@ -126,7 +126,7 @@ def run_trial(name: str, seed: int, arguments) -> None:
     if not callable(network):
         network = partial(SegNetLite, **network)
     MODELS[f"segnet_lite_{name}"] = network
-    epochs = options.get("epochs", EPOCHS) * arguments.epochs // EPOCHS
+    epochs = max(1, options.get("epochs", EPOCHS) * arguments.epochs // EPOCHS)
     config = TrainConfig(
         **{**REFERENCE, **options, "epochs": epochs, "validate_every": epochs},
         dataset="camvid",
@@ -151,7 +151,7 @@ def run_trial(name: str, seed: int, arguments) -> None:
         }
     means = {part: scores[part]["mean_iou"] for part in scores}
     scores["score"] = 0.73 * means["unseen"] + 0.27 * means["seen"]
-    scores["trial"] = {"name": name, "seed": seed, "epochs": arguments.epochs}
+    scores["trial"] = {"name": name, "seed": seed, "epochs": epochs}
     write_json(RESULTS / f"{trial}.json", scores)
     write_json(folder / "proxy.json", scores)
 

@@ -93,7 +93,9 @@ def grey(image: np.ndarray) -> np.ndarray:
 def resized(
     image: np.ndarray, size: tuple[int, int], resampling: Image.Resampling
 ) -> np.ndarray:
-    """An image uint8 (H, W, channels) at another height and width.
+    """An image, or scores, (H, W, channels) at another height and width.
+
+    Of uint8 or float32, which stays what it is.
 
     Each channel by itself: of RGBA, Pillow would blank what alpha calls transparent.
     """

@@ -81,7 +81,9 @@ class Predictor:
             that the model was trained on parts of.
 
     Attributes:
-        info: the classes that the labels stand for, and the channels of an image.
+        info: the classes that the labels stand for, the channels of an image, and the
+            size that images are scaled to; None: not known, or the file's form takes a
+            single size.
 
     Raises:
         UserError: where the file is no model, or does not name its classes. The
@@ -131,12 +133,13 @@ class Predictor:
     def scaled(self, image: np.ndarray) -> np.ndarray:
         """The image uint8 (H, W, channels) as large as the network is to see it."""
         channels = self.info.channels
-        if image.ndim != 3 or image.shape[-1] != channels or image.dtype != np.uint8:
+        size = image.shape[:2]
+        shaped = image.shape == (*size, channels) and min(size) > 0
+        if not shaped or image.dtype != np.uint8:
             raise UserError(
                 f"{self._path}: takes images (height, width, {channels}) of uint8, "
                 f"not {image.shape} of {image.dtype}"
             )
-        size = image.shape[:2]
         wanted = size if self._native else working_size(size, self.info.image_size)
         return image if wanted == size else resized(image, wanted, SCALING)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from segnet_tf.errors import UserError
 from segnet_tf.images import CHANNELS
+from segnet_tf.quiet import notices_kept_back
 from segnet_tf.tflite_file import Facts, interpreter, litert_errors, stored_facts
 
 __all__ = ["describe", "operators", "peak_memory"]
@@ -40,7 +41,7 @@ def describe(path: str | os.PathLike) -> str:
         lines += _tensor_lines("output", details, notes)
     lines += _class_lines(facts)
     try:
-        with litert_errors(path):
+        with notices_kept_back(), litert_errors(path):
             loaded.allocate_tensors()
     except UserError as error:
         lines.append(f"LiteRT     {error}")
@@ -75,7 +76,7 @@ def _input_notes(facts: Facts | None, details: dict) -> list[str]:
         size += "resizing the input tensor"
     channels = CHANNELS[facts.info.channels]
     lines = [f"batch, height, width, {channels}; 0 to 255, nothing subtracted", size]
-    if facts.info.image_size:
+    if facts.multiple and facts.info.image_size:
         trained = "trained on images of {}x{}: scale others to as many pixels"
         lines.append(trained.format(*facts.info.image_size))
     return lines

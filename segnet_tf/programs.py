@@ -104,7 +104,7 @@ def _savedmodel(path: Path, threads: int | None) -> Program:
     labels = path / "assets.extra" / LABELS_ENTRY
     if not labels.is_file():
         raise UserError(f"{path}: names no classes: not written by export.py")
-    facts = json.loads(labels.read_text(encoding="utf-8"))
+    stored = labels.read_text(encoding="utf-8", errors="replace")
     tf = _tensorflow(threads)
     try:
         loaded = tf.saved_model.load(str(path))
@@ -121,14 +121,18 @@ def _savedmodel(path: Path, threads: int | None) -> Program:
         assert loaded is not None
         return serve(image=tf.constant(image[None], dtype))["probabilities"].numpy()[0]
 
-    return _of_any_size(run, "probabilities", facts)
+    return _of_any_size(run, "probabilities", stored, path)
 
 
-def _of_any_size(run: Callable, output: str, facts: dict) -> Program:
-    """A program from what its file says of itself."""
-    reach = facts.get("footprint")
-    footprint = reach and Footprint(**reach)
-    return Program(run, output, DatasetInfo.from_dict(facts), footprint=footprint)
+def _of_any_size(run: Callable, output: str, stored: str, path: Path) -> Program:
+    """A program from what its file says of itself, in JSON."""
+    try:
+        facts = json.loads(stored)
+        reach = facts.get("footprint")
+        footprint = reach and Footprint(**reach)
+        return Program(run, output, DatasetInfo.from_dict(facts), footprint=footprint)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise UserError(f"{path}: its {LABELS_ENTRY} is damaged") from None
 
 
 def _onnx(path: Path, threads: int | None) -> Program:
@@ -153,7 +157,7 @@ def _onnx(path: Path, threads: int | None) -> Program:
     def run(image):
         return session.run(None, {source: image[None].astype(np.float32)})[0][0]
 
-    return _of_any_size(run, "logits", json.loads(labels))
+    return _of_any_size(run, "logits", labels, path)
 
 
 FORMS = {"tflite": _tflite, "keras": _keras, "savedmodel": _savedmodel, "onnx": _onnx}

@@ -1,8 +1,9 @@
 """Model files that know their classes.
 
 A `.keras` file is a zip archive; ours carries one more entry, `labels.json`, with the
-class names, their colours, the void id and the number of an image's channels, so that
-whoever has the file can read its predictions.
+class names, their colours, the void id, the number of an image's channels and the size
+of the training images, so that whoever has the file can feed it and read its
+predictions.
 """
 
 import json

@@ -21,14 +21,15 @@ CLOSE = 0.8, 1.25
 def working_size(
     size: tuple[int, int], trained: tuple[int, int] | None
 ) -> tuple[int, int]:
-    """The height and width to run an image at: as many pixels as in training.
+    """The height and width to run an image at: about as many pixels as in training.
 
     Args:
         size: of the image.
         trained: of the training images; None where that is not known.
 
     Returns:
-        `size` itself where it is close, or `trained` unknown; its shape is kept.
+        `size` itself where it is close, or `trained` unknown. The shape is kept but for
+        rounding; a line of pixels stays one, however many there are.
     """
     if trained is None:
         return size

@@ -10,7 +10,7 @@ there. Ours has the entry `labels.json`, the same as a `.keras` file's (see
                or null where only `size` will
     footprint  how tiles must overlap, see `segnet_tf.tiling`; or null
 
-Beside the file lies another labels.json, with the classes alone.
+Beside the file lies another labels.json, without these four.
 """
 
 import json

@@ -9,7 +9,7 @@ Learning", 2016, section 3.3.
 """
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -45,11 +45,6 @@ class Uncertainty:
     aleatoric: np.ndarray
     epistemic: np.ndarray
     variance: np.ndarray
-
-    def enlarged(self, size: tuple[int, int]) -> "Uncertainty":
-        """The same for another height and width, between the pixels linearly."""
-        parts = (getattr(self, field.name) for field in fields(self))
-        return Uncertainty(*(enlarged(part, size) for part in parts))
 
     @property
     def labels(self) -> np.ndarray:
@@ -223,8 +218,10 @@ def sample_bytes(model: keras.Model, shape: tuple[int, ...]) -> int:
     return 2 * most
 
 
-def write_uncertainty(uncertainty: Uncertainty, stem: str | os.PathLike) -> None:
-    """Writes <stem>_uncertainty.npy and <stem>_uncertainty.png.
+def write_uncertainty(
+    uncertainty: Uncertainty, size: tuple[int, int], stem: str | os.PathLike
+) -> None:
+    """Writes <stem>_uncertainty.npy and <stem>_uncertainty.png, for a height and width.
 
     The array is float32 (H, W, 4), in the order of `MAPS`; the picture shows the four
     maps, each with its colour bar: the three in nats on one scale, since the first is
@@ -232,7 +229,7 @@ def write_uncertainty(uncertainty: Uncertainty, stem: str | os.PathLike) -> None
     """
     from matplotlib.figure import Figure
 
-    maps = [getattr(uncertainty, name) for name in MAPS]
+    maps = [enlarged(getattr(uncertainty, name), size) for name in MAPS]
     stem = Path(stem)
     with replacing(stem.with_name(f"{stem.name}_uncertainty.npy")) as temporary:
         np.save(temporary, np.stack(maps, axis=-1))

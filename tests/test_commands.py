@@ -160,6 +160,8 @@ MISTAKES = {
     "text.png": ("predict.py", "text.png"),
     "same file": ("predict.py", "a/x.png", "b/x.png"),
     "no model there": ("evaluate.py", "--model=nowhere"),
+    "reads no folder": ("evaluate.py", "--data-dir=mine", *SYNTHETIC),
+    "for mine, name its data set": ("train.py", "--data-dir=mine"),
     "no split": ("evaluate.py", "--dataset=synthetic", "--split=holiday"),
     "not a .keras": ("evaluate.py", "--model", SHIPPED_MODEL / "model.tflite"),
     "need a folder": ("evaluate.py", "--output=text.png", *SYNTHETIC),

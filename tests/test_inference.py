@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -20,6 +21,7 @@ from segnet_tf.errors import UserError
 from segnet_tf.export import export_savedmodel, export_tflite
 from segnet_tf.inference import Predictor, find_model
 from segnet_tf.inspection import describe
+from segnet_tf.programs import open_program
 from segnet_tf.saving import save_model
 from segnet_tf.tflite_file import read_facts
 from segnet_tf.tiling import padded, plan
@@ -268,6 +270,15 @@ def test_mistakes_get_one_line(mistake, files, scene, tmp_path, without_tensorfl
     lines = [line for line in result.stderr.splitlines() if "INFO" not in line]
     assert len(lines) == 1
     assert not (tmp_path / "predictions").exists()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"image_size": [0, 0]}'])
+def test_damaged_labels_of_a_savedmodel(files, tmp_path, content):
+    folder = tmp_path / "1"
+    shutil.copytree(files / "savedmodel" / "1", folder)
+    (folder / "assets.extra" / "labels.json").write_text(content)
+    with pytest.raises(UserError, match="labels.json is damaged"):
+        open_program(folder)
 
 
 def test_export_refuses_before_tensorflow_is_imported(

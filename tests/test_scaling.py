@@ -1,16 +1,21 @@
 """Images of other sizes than training's: scaled there, and their answers back."""
 
-from dataclasses import replace
+import json
+import zipfile
+from dataclasses import asdict, replace
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
+from evaluate import confidence_of
 from segnet_tf.datasets.split import DatasetInfo, Split, typical_size
 from segnet_tf.datasets.synthetic import INFO, draw_scene
+from segnet_tf.errors import UserError
 from segnet_tf.export import export_tflite
 from segnet_tf.inference import Predictor
+from segnet_tf.inspection import describe
 from segnet_tf.models import SegNetBasic
 from segnet_tf.saving import read_labels, save_model
 from segnet_tf.scaling import enlarged, enlarged_argmax, working_size
@@ -24,6 +29,10 @@ TRAINED = 48, 64
         ((48, 64), (48, 64)),
         ((50, 70), (50, 70)),
         ((64, 48), (64, 48)),
+        ((48, 52), (48, 52)),
+        ((48, 50), (54, 57)),
+        ((60, 63), (60, 63)),
+        ((60, 66), (53, 58)),
         ((96, 128), (48, 64)),
         ((24, 32), (48, 64)),
         ((128, 96), (64, 48)),
@@ -79,7 +88,7 @@ def test_typical_size_is_the_median():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A model of scenes of 48x64, as .keras and .tflite; labels by a single size."""
+    """A model of scenes of 48x64, as .keras and .tflite, one of them of one size."""
     keras.utils.set_random_seed(0)
     path = tmp_path_factory.mktemp("scaled")
     model = SegNetBasic(filters=8)
@@ -87,6 +96,7 @@ def folder(tmp_path_factory):
     save_model(model, path / "model.keras", info)
     export_tflite(model, path / "model.tflite", info, size=TRAINED)
     export_tflite(model, path / "labels.tflite", info, size=TRAINED, output="labels")
+    export_tflite(model, path / "odd.tflite", info, size=(101, 131))
     return path
 
 
@@ -123,3 +133,60 @@ def test_labels_of_a_file_are_enlarged_too(folder):
     )
     expected = small.repeat(2, axis=0).repeat(2, axis=1)
     np.testing.assert_array_equal(predictor.labels(image), expected)
+
+
+def test_a_file_of_one_size_gets_images_of_that_size(folder):
+    image, _ = draw_scene(0, 0, 101, 131)
+    predictor = Predictor(folder / "odd.tflite")
+    assert predictor.info.image_size is None
+    native = Predictor(folder / "model.keras", native=True)
+    assert (predictor.labels(image) == native.labels(image)).mean() > 0.999
+    description = describe(folder / "odd.tflite")
+    assert "exactly this size" in description and "trained on" not in description
+    assert "images of 48x64: scale others" in describe(folder / "model.tflite")
+
+
+def test_what_is_scaled_down_is_smoothed(folder):
+    checks = np.indices((192, 256)).sum(axis=0).astype(np.uint8) % 2 * 255
+    scaled = Predictor(folder / "model.tflite").scaled(np.stack([checks] * 3, axis=-1))
+    np.testing.assert_allclose(scaled[1:-1, 1:-1], 127.5, atol=2)
+
+
+def test_confidence_is_judged_at_the_size_that_scores_are(folder):
+    image, _ = draw_scene(0, 0, 96, 128)
+    found = confidence_of(folder / "model.keras", 0)(image)
+    native = Predictor(folder / "model.keras", native=True)
+    np.testing.assert_array_equal(found, native.probabilities(image))
+    scaled = Predictor(folder / "model.keras").probabilities(image)
+    assert np.abs(found - scaled).max() > 0.01
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0, 3), (5, 5), (5, 5, 4), (5, 5, 0)])
+def test_what_is_no_image_of_ours(folder, shape, native):
+    predictor = Predictor(folder / "model.tflite", native=native)
+    for answer in (predictor.labels, predictor.logits, predictor.probabilities):
+        with pytest.raises(UserError, match=r"takes images \(height, width, 3\)"):
+            answer(np.zeros(shape, np.uint8))
+
+
+DAMAGED = [[0, 0], [360], "ab", [-3, 4], [3.5, 4], 360]
+
+
+@pytest.mark.parametrize("stored", DAMAGED)
+def test_a_damaged_size_is_refused(folder, tmp_path, stored):
+    labels = {**asdict(INFO), "image_size": stored}
+    with pytest.raises((TypeError, ValueError)):
+        DatasetInfo.from_dict(labels)
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("labels.json", json.dumps(labels))
+    with pytest.raises(UserError, match="labels.json is damaged"):
+        read_labels(path)
+
+
+def test_a_size_may_be_missing():
+    labels = asdict(replace(INFO, image_size=None))
+    assert DatasetInfo.from_dict(labels).image_size is None
+    del labels["image_size"]
+    assert DatasetInfo.from_dict(labels).image_size is None

@@ -1,6 +1,7 @@
 """Sampled dropout: values known beforehand, chunks, modes, files; what it shows."""
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -12,15 +13,16 @@ from PIL import Image
 from segnet_tf.datasets import load
 from segnet_tf.datasets.synthetic import INFO
 from segnet_tf.errors import UserError
+from segnet_tf.images import resized
+from segnet_tf.inference import SCALING
 from segnet_tf.losses import PixelCrossEntropy
 from segnet_tf.models import SegNet, with_pooling_mode
 from segnet_tf.reliability import Reliability
 from segnet_tf.saving import load_model, save_model
-from segnet_tf.scaling import enlarged
+from segnet_tf.scaling import enlarged, enlarged_argmax
 from segnet_tf.uncertainty import (
     MAPS,
     MonteCarlo,
-    Uncertainty,
     sample_bytes,
     write_uncertainty,
 )
@@ -173,7 +175,7 @@ def test_dropout_out_of_reach_is_refused():
 
 def test_files(tmp_path):
     result = MonteCarlo(two_classes(1.0, 0.5), samples=3)(np.ones((12, 20, 1)))
-    write_uncertainty(result, tmp_path / "new" / "a.street")
+    write_uncertainty(result, (12, 20), tmp_path / "new" / "a.street")
     folder = tmp_path / "new"
     assert {path.name for path in folder.iterdir()} == {
         "a.street_uncertainty.npy",
@@ -185,11 +187,16 @@ def test_files(tmp_path):
         np.testing.assert_array_equal(maps[..., index], getattr(result, name))
     with Image.open(folder / "a.street_uncertainty.png") as picture:
         assert picture.width == 1000
+    write_uncertainty(result, (24, 30), tmp_path / "new" / "a.street")
+    maps = np.load(folder / "a.street_uncertainty.npy")
+    for index, name in enumerate(MAPS):
+        expected = enlarged(getattr(result, name), (24, 30))
+        np.testing.assert_array_equal(maps[..., index], expected)
 
 
 def test_predict_and_evaluate_with_samples(tmp_path, run_command):
     model = small("bayesian_segnet_basic", filters=8)
-    save_model(model, tmp_path / "model.keras", INFO)
+    save_model(model, tmp_path / "model.keras", replace(INFO, image_size=(16, 24)))
     image = street(1, 24, 40)[0][0].astype(np.uint8)
     Image.fromarray(image).save(tmp_path / "x.png")
     use = ("--model", "model.keras")
@@ -202,8 +209,12 @@ def test_predict_and_evaluate_with_samples(tmp_path, run_command):
         )
     }  # fmt: skip
     with Image.open(tmp_path / "predictions" / "x_labels.png") as labels:
-        expected = MonteCarlo(model, samples=3)(image).labels
+        scaled = resized(image, (15, 25), SCALING)
+        mean = MonteCarlo(model, samples=3).probabilities(scaled)
+        expected = enlarged_argmax(mean, (24, 40))
         assert (np.asarray(labels) == expected).mean() > 0.99
+    doubts = np.load(tmp_path / "predictions" / "x_uncertainty.npy")
+    assert doubts.shape == (24, 40, 4)
     evaluate = ("evaluate.py", *use, "--split=val:1", "--reliability=2", "--output=e")
     result = run_command(*evaluate, cwd=tmp_path)
     assert "expected calibration error" in result.stdout
@@ -257,16 +268,6 @@ def test_samples_of_a_network_without_dropout(tmp_path, run_command):
         )  # fmt: skip
         assert result.returncode == 2 and message in result.stderr
     assert not (tmp_path / "evaluations").exists()
-
-
-def test_uncertainty_for_another_size(rng):
-    maps = [rng.random((4, 6, 3), np.float32), *rng.random((4, 4, 6), np.float32)]
-    small = Uncertainty(*maps)
-    large = small.enlarged((8, 12))
-    assert large.probabilities.shape == (8, 12, 3) and large.labels.shape == (8, 12)
-    for name in MAPS:
-        expected = enlarged(getattr(small, name), (8, 12))
-        np.testing.assert_array_equal(getattr(large, name), expected)
 
 
 UNSEEN = INFO.classes.index("Car")

@@ -30,7 +30,7 @@ def load(
     Args:
         name: a key of `DATASETS`.
         split: the name of a split; for folders also a text file of frame names.
-        data_dir: where the data set lies; not needed by "synthetic".
+        data_dir: where the data set lies; None for "synthetic".
         channels: of the images: 3, 1 for them in grey, or, of "folder" only, 4 for
             RGBA as it is stored.
 

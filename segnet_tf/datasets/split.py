@@ -55,7 +55,11 @@ class DatasetInfo:
 
     @classmethod
     def from_dict(cls, labels: dict) -> "DatasetInfo":
-        """From a model's labels.json: what `asdict` and JSON made of one."""
+        """From a model's labels.json: what `asdict` and JSON made of one.
+
+        Raises:
+            KeyError, TypeError, ValueError: where it is damaged.
+        """
         return cls(
             name=labels["name"],
             classes=tuple(labels["classes"]),
@@ -63,13 +67,24 @@ class DatasetInfo:
             ignore_label=labels["ignore_label"],
             # Files of before there was a choice have RGB.
             channels=labels.get("channels", 3),
-            # None, too, where nobody looked.
-            image_size=tuple(labels.get("image_size") or ()) or None,
+            image_size=_image_size(labels.get("image_size")),
         )
 
     @property
     def num_classes(self) -> int:
         return len(self.classes)
+
+
+def _image_size(stored: list[int] | None) -> tuple[int, int] | None:
+    """From labels.json, where it may be missing."""
+    if stored is None:
+        return None
+    height, width = stored
+    if not (isinstance(height, int) and isinstance(width, int)):
+        raise TypeError(f"image_size: {stored!r}")
+    if min(height, width) < 1:
+        raise ValueError(f"image_size: {stored!r}")
+    return height, width
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,17 @@ SPLITS = {"train": (0, 400), "val": (1, 40), "test": (2, 100)}
 
 
 def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
-    """A split of generated scenes, each 192x256; `data_dir` is not used.
+    """A split of generated scenes, each 192x256.
 
     Raises:
-        UserError: for a split that is none of `SPLITS`, or has fewer scenes.
+        UserError: for a split that is none of `SPLITS`, or has fewer scenes, and for
+            any `data_dir`: whoever gives one means other data.
     """
+    if data_dir is not None:
+        raise UserError(
+            f"synthetic: is generated and reads no folder: for {data_dir}, name its "
+            "data set with --dataset (your own images and masks: folder)"
+        )
     found = re.fullmatch(rf"({'|'.join(SPLITS)})(?::(\d+))?", split)
     if found is None:
         raise UserError(
