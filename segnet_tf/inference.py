@@ -8,16 +8,13 @@ import numpy as np
 from PIL import Image
 
 from segnet_tf.errors import UserError
-from segnet_tf.images import resized
 from segnet_tf.programs import open_program
-from segnet_tf.scaling import enlarged, enlarged_argmax, working_size
+from segnet_tf.scaling import enlarged, enlarged_argmax, scaled
 from segnet_tf.tiling import in_tiles, padded, plan
 
 __all__ = ["FORMS", "SHIPPED_MODEL", "Predictor", "find_model"]
 
 SHIPPED_MODEL = Path(__file__).parent.parent / "saved_models" / "segnet_lite_camvid"
-
-SCALING = Image.Resampling.BICUBIC
 
 FORMS = ("model.tflite", "model.keras", "saved_model.pb")
 """What makes a folder a model's, the fastest to run first."""
@@ -140,8 +137,7 @@ class Predictor:
                 f"{self._path}: takes images (height, width, {channels}) of uint8, "
                 f"not {image.shape} of {image.dtype}"
             )
-        wanted = size if self._native else working_size(size, self.info.image_size)
-        return image if wanted == size else resized(image, wanted, SCALING)
+        return image if self._native else scaled(image, self.info.image_size)
 
     def _must_give(self, *outputs: str) -> None:
         given, wanted = self._program.output, outputs[0]

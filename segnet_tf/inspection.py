@@ -76,7 +76,7 @@ def _input_notes(facts: Facts | None, details: dict) -> list[str]:
         size += "resizing the input tensor"
     channels = CHANNELS[facts.info.channels]
     lines = [f"batch, height, width, {channels}; 0 to 255, nothing subtracted", size]
-    if facts.multiple and facts.info.image_size:
+    if facts.info.image_size:
         trained = "trained on images of {}x{}: scale others to as many pixels"
         lines.append(trained.format(*facts.info.image_size))
     return lines

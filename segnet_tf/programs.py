@@ -7,7 +7,7 @@ needs LiteRT and NumPy alone.
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -73,8 +73,7 @@ def _tflite(path: Path, threads: int | None) -> Program:
             return loaded.get_tensor(target["index"])[0]
 
     if facts.multiple is None:
-        # A single size leaves nothing to scale an image to.
-        return Program(run, facts.output, replace(facts.info, image_size=None))
+        return Program(run, facts.output, facts.info)
     return Program(run, facts.output, facts.info, facts.multiple, facts.footprint)
 
 

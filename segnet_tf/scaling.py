@@ -12,10 +12,12 @@ from PIL import Image
 
 from segnet_tf.images import resized
 
-__all__ = ["enlarged", "enlarged_argmax", "working_size"]
+__all__ = ["SCALING", "enlarged", "enlarged_argmax", "scaled", "working_size"]
 
 CLOSE = 0.8, 1.25
 """Pixels, as a share of the training images', that need no scaling."""
+
+SCALING = Image.Resampling.BICUBIC
 
 
 def working_size(
@@ -38,6 +40,12 @@ def working_size(
         return size
     height, width = (max(1, round(side / share**0.5)) for side in size)
     return height, width
+
+
+def scaled(image: np.ndarray, trained: tuple[int, int] | None) -> np.ndarray:
+    """An image uint8 (H, W, channels) at its `working_size`."""
+    size = working_size(image.shape[:2], trained)
+    return image if size == image.shape[:2] else resized(image, size, SCALING)
 
 
 def enlarged(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:

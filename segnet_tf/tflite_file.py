@@ -18,7 +18,7 @@ import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from segnet_tf.datasets.split import DatasetInfo
@@ -49,7 +49,8 @@ class Facts:
     """What the tensors of a `.tflite` file mean.
 
     Attributes:
-        info: class names, colours and void id.
+        info: the classes, and what else labels.json says; as it is read from a file of
+            a single size, without `image_size`: there is nothing to scale images to.
         output: one of `OUTPUTS`.
         size: height and width the file was exported for.
         multiple: what height and width must be multiples of; None: `size` only.
@@ -99,8 +100,9 @@ class Facts:
             raise ValueError(f"multiple: {multiple!r}")
         if labels["output"] not in OUTPUTS:
             raise ValueError(f"output: {labels['output']!r}")
+        info = DatasetInfo.from_dict(labels)
         return cls(
-            DatasetInfo.from_dict(labels),
+            info if multiple else replace(info, image_size=None),
             labels["output"],
             tuple(labels["size"]),
             multiple,

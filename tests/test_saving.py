@@ -1,12 +1,14 @@
 """Model files: atomic, self-describing, refused in one line when they are not ours."""
 
+import json
 import zipfile
+from dataclasses import asdict
 
 import keras
 import numpy as np
 import pytest
 
-from segnet_tf.datasets import camvid
+from segnet_tf.datasets import DatasetInfo, camvid
 from segnet_tf.errors import UserError
 from segnet_tf.files import replacing, write_json
 from segnet_tf.models import SegNetBasic
@@ -68,7 +70,20 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
     assert list(tmp_path.iterdir()) == [path], "and nothing beside it"
 
 
-@pytest.mark.parametrize("content", ["{", "{}", "[]"])
+def of_size(stored) -> str:
+    return json.dumps({**asdict(camvid.INFO), "image_size": stored})
+
+
+SIZES = [[0, 0], [360], "ab", [-3, 4], [3.5, 4], 360]
+
+
+@pytest.mark.parametrize("stored", SIZES)
+def test_a_damaged_size_is_refused(stored):
+    with pytest.raises((TypeError, ValueError)):
+        DatasetInfo.from_dict(json.loads(of_size(stored)))
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]", *map(of_size, SIZES)])
 def test_damaged_labels_are_one_line(content, tmp_path):
     path = tmp_path / "model.keras"
     with zipfile.ZipFile(path, "w") as archive:

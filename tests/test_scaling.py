@@ -1,15 +1,13 @@
 """Images of other sizes than training's: scaled there, and their answers back."""
 
-import json
-import zipfile
 from dataclasses import asdict, replace
 
 import keras
 import numpy as np
 import pytest
+from conftest import load_command
 from PIL import Image
 
-from evaluate import confidence_of
 from segnet_tf.datasets.split import DatasetInfo, Split, typical_size
 from segnet_tf.datasets.synthetic import INFO, draw_scene
 from segnet_tf.errors import UserError
@@ -154,6 +152,7 @@ def test_what_is_scaled_down_is_smoothed(folder):
 
 def test_confidence_is_judged_at_the_size_that_scores_are(folder):
     image, _ = draw_scene(0, 0, 96, 128)
+    confidence_of = load_command("evaluate.py").confidence_of
     found = confidence_of(folder / "model.keras", 0)(image)
     native = Predictor(folder / "model.keras", native=True)
     np.testing.assert_array_equal(found, native.probabilities(image))
@@ -168,21 +167,6 @@ def test_what_is_no_image_of_ours(folder, shape, native):
     for answer in (predictor.labels, predictor.logits, predictor.probabilities):
         with pytest.raises(UserError, match=r"takes images \(height, width, 3\)"):
             answer(np.zeros(shape, np.uint8))
-
-
-DAMAGED = [[0, 0], [360], "ab", [-3, 4], [3.5, 4], 360]
-
-
-@pytest.mark.parametrize("stored", DAMAGED)
-def test_a_damaged_size_is_refused(folder, tmp_path, stored):
-    labels = {**asdict(INFO), "image_size": stored}
-    with pytest.raises((TypeError, ValueError)):
-        DatasetInfo.from_dict(labels)
-    path = tmp_path / "model.keras"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("labels.json", json.dumps(labels))
-    with pytest.raises(UserError, match="labels.json is damaged"):
-        read_labels(path)
 
 
 def test_a_size_may_be_missing():

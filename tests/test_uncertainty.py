@@ -6,6 +6,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from conftest import load_command
 from keras import layers
 from networks import small, street
 from PIL import Image
@@ -14,18 +15,12 @@ from segnet_tf.datasets import load
 from segnet_tf.datasets.synthetic import INFO
 from segnet_tf.errors import UserError
 from segnet_tf.images import resized
-from segnet_tf.inference import SCALING
 from segnet_tf.losses import PixelCrossEntropy
 from segnet_tf.models import SegNet, with_pooling_mode
 from segnet_tf.reliability import Reliability
 from segnet_tf.saving import load_model, save_model
-from segnet_tf.scaling import enlarged, enlarged_argmax
-from segnet_tf.uncertainty import (
-    MAPS,
-    MonteCarlo,
-    sample_bytes,
-    write_uncertainty,
-)
+from segnet_tf.scaling import SCALING, enlarged, enlarged_argmax
+from segnet_tf.uncertainty import MAPS, MonteCarlo, sample_bytes, write_uncertainty
 
 
 def entropy(p: np.ndarray) -> np.ndarray:
@@ -235,8 +230,7 @@ def test_predict_and_evaluate_with_samples(tmp_path, run_command):
 
 
 def test_sampling_loads_a_model_once(tmp_path, monkeypatch):
-    import predict
-
+    predict = load_command("predict.py")
     save_model(small("bayesian_segnet_basic"), tmp_path / "model.keras", INFO)
     Image.new("RGB", (16, 16)).save(tmp_path / "x.png")
     load, loaded = keras.models.load_model, []

@@ -143,9 +143,9 @@ def class_pixel_counts(split: Split) -> tuple[np.ndarray, np.ndarray]:
     return counts[:, :num_classes], counts.sum(axis=1)
 
 
-def typical_size(split: Split, looked_at: int = 16) -> tuple[int, int]:
-    """Median height and width of some of a split's images, spread over it."""
-    indices = range(0, len(split), max(1, len(split) // looked_at))
+def typical_size(split: Split) -> tuple[int, int]:
+    """Median height and width of some 16 of a split's images, spread over it."""
+    indices = range(0, len(split), max(1, len(split) // 16))
     sizes = [split.read(index)[1].shape for index in indices]
     height, width = np.median(sizes, axis=0).astype(int).tolist()
     return height, width
