@@ -1,11 +1,13 @@
-# Two commands: `make demo` and `make test`. README.md gives the pip lines behind them.
+# `make demo` and `make test` need Python and a package index, nothing else.
+# CONTRIBUTING.md says what each command does, README.md what stands behind the two.
 PYTHON ?= python3
 BIN := .venv/bin
+REQUIREMENTS := requirements-predict.txt requirements.txt requirements-dev.txt
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all lint docs clean
 
 # The stamp is newer than the requirements once they are installed.
-.venv/installed: requirements.txt requirements-dev.txt
+.venv/installed: $(REQUIREMENTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -14,15 +16,15 @@ BIN := .venv/bin
 
 demo: .venv/installed
 	rm -rf runs/demo
-	$(BIN)/python train.py --crop 128x176 --scale 0.7-1.2 --learning-rate 6e-3 \
-	    --epochs 6 --output runs/demo
-	$(BIN)/python -m segnet_tf.datasets.synthetic predictions
-	$(BIN)/python predict.py predictions/street_3_000.png --model runs/demo
-	@echo "the picture: predictions/street_3_000_overlay.png"
+	$(BIN)/python train.py --recipe demo --output runs/demo
+	$(BIN)/python -m segnet_tf data synthetic --write predictions --split test --count 1
+	$(BIN)/python predict.py predictions/test_000.png --model runs/demo
+	@echo "the picture: predictions/test_000_overlay.png"
 
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 test: lint
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
@@ -30,5 +32,8 @@ test: lint
 test-all: lint
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "slow or not slow"
 
+docs: .venv/installed
+	$(BIN)/python -m docs.api_reference
+
 clean:
-	rm -rf .venv runs predictions evaluations
+	rm -rf .venv runs predictions evaluations build dist

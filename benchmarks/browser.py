@@ -3,8 +3,8 @@
 npm --prefix web install
 python -m benchmarks.browser [--model F.tflite] [--repeats 15]
 
-The network alone, on the CPU (LiteRT.js' wasm with threads), beside LiteRT in Python on
-the same picture: medians of runs in turns.
+Measures the network alone, on the CPU (LiteRT.js' wasm with threads), and LiteRT in
+Python on the same picture: medians of runs in turns.
 """
 
 import argparse
@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.chromium import PROGRAM, Chromium
-from segnet_tf import cli
+from segnet_tf.console import cli
+from segnet_tf.datasets.images import read_image
 from segnet_tf.errors import UserError
-from segnet_tf.images import read_image
-from segnet_tf.inference import SHIPPED_MODEL
-from segnet_tf.programs import open_program
+from segnet_tf.inference.model_file import SHIPPED_MODEL
+from segnet_tf.inference.runtimes import open_runtime
 
 WEB = Path(__file__).parent.parent / "web"
 LISTENER = """
@@ -44,7 +44,7 @@ def main() -> None:
         raise UserError("no Chromium on this machine")
     if not (WEB / "node_modules").is_dir():
         raise UserError("LiteRT.js is not installed: npm --prefix web install")
-    program = open_program(arguments.model)
+    runtime = open_runtime(arguments.model)
     image = read_image(WEB / "street.jpg")
     times = {"browser": [], "python": []}
     with (
@@ -60,7 +60,7 @@ def main() -> None:
             page.run("example.click()")
             inside = frame(page, turn + 4)
             started = time.perf_counter()
-            program.run(image)
+            runtime.run(image)
             outside = 1000 * (time.perf_counter() - started)
             if turn >= 0:
                 times["browser"].append(inside)

@@ -1,7 +1,8 @@
-"""A headless Chromium, driven over its own pipe: no driver, no package.
+"""A headless Chromium, driven over its own pipe, without a driver or a package.
 
-Chromium's DevTools protocol (https://chromedevtools.github.io/devtools-protocol/) comes
-as JSON messages that end in a zero byte, on file descriptors 3 (in) and 4 (out).
+This measures nothing itself: `benchmarks.browser` and the tests of web/ use it.
+Chromium's DevTools protocol (https://chromedevtools.github.io/devtools-protocol/)
+consists of JSON messages that end in a zero byte, on file descriptors 3 (in), 4 (out).
 """
 
 import base64
@@ -44,7 +45,8 @@ class Chromium:
         return self
 
     def __exit__(self, *error) -> None:
-        self._browser.stdin.close()  # Chromium ends when nobody can tell it anything
+        # Chromium ends if its input does.
+        self._browser.stdin.close()
         try:
             self._browser.wait(timeout=20)
         except subprocess.TimeoutExpired:
@@ -60,7 +62,8 @@ class Chromium:
             message["sessionId"] = self._session
         self._browser.stdin.write(json.dumps(message).encode() + b"\0")
         while (reply := self._next()).get("id") != self._count:
-            pass  # an event
+            # Only an event.
+            pass
         if "error" in reply:
             raise RuntimeError(f"{method}: {reply['error']}")
         return reply["result"]
@@ -83,6 +86,6 @@ class Chromium:
         return result["result"].get("value")
 
     def screenshot(self, path: Path) -> None:
-        """What is to be seen, as a PNG file."""
+        """Writes what is to be seen as a PNG file."""
         data = self.call("Page.captureScreenshot")["data"]
         path.write_bytes(base64.b64decode(data))

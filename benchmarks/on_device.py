@@ -1,13 +1,14 @@
-"""What every exported form of a model weighs, costs and keeps: the parity reports.
+"""How large, fast and equal is every exported form of a model? The parity reports.
 
 python -m benchmarks.on_device --models runs/synthetic-segnet --split val:20
 python -m benchmarks.on_device --models saved_models/segnet_lite_camvid \
     --data-dir CamVid
 
-Each model is exported by `export.py` in every form, on images of the data set that it
-was trained on (int8 takes its ranges from a hundred of the training split). Reports go
-to benchmarks/results/on_device/<model>-<form>.json, and a table of all that are there
-to benchmarks/results/on_device.md. Files that fail their bound are in the table too.
+`export.py` exports each model in every form and compares it with Keras, on images of
+the data set that the model was trained on; int8 takes its ranges from a hundred images
+of the training split. Reports go to benchmarks/results/on_device/<model>-<form>.json,
+and a table of all reports there to on_device.md beside it. A file that fails its bound
+is in the table, too.
 """
 
 import argparse
@@ -19,22 +20,23 @@ from pathlib import Path
 
 from PIL import Image
 
-from segnet_tf import cli, datasets
-from segnet_tf.calibration import CALIBRATION_IMAGES
+from segnet_tf import datasets
+from segnet_tf.console import cli
 from segnet_tf.errors import UserError
+from segnet_tf.export.quantization import CALIBRATION_IMAGES
 from segnet_tf.files import replacing, write_json
-from segnet_tf.inference import find_model
-from segnet_tf.saving import read_labels
+from segnet_tf.inference.model_file import find_model, read_labels
 
+EXPORT = Path(__file__).parent.parent / "export.py"
 RESULTS = Path("benchmarks/results/on_device")
 HEADER = """Every form against the same Keras model at 384x480: medians of 15 runs, in
 turns. SegNet and SegNet-Basic were trained for minutes on generated scenes, since
-random weights prove nothing; SegNetLite is the shipped model:
+random weights prove nothing. SegNetLite is the shipped model.
 
     python train.py --model segnet --train-split train:400 --val-split val:20 \\
-        --crop 96x128 --scale 0.7-1.2 --batch-size 4 --epochs 2 --learning-rate 1e-3
+        --crop 96x128 --zoom 0.7-1.2 --batch-size 4 --epochs 2 --learning-rate 1e-3
     python train.py --model segnet_basic --train-split train:400 --val-split val:20 \\
-        --crop 128x176 --scale 0.7-1.2 --batch-size 4 --epochs 3
+        --crop 128x176 --zoom 0.7-1.2 --batch-size 4 --epochs 3
     python -m benchmarks.on_device --models runs/synthetic-segnet --split val:20
     python -m benchmarks.on_device --models runs/synthetic-segnet_basic --split val:20
     python -m benchmarks.on_device --models saved_models/segnet_lite_camvid \\
@@ -73,20 +75,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--models", nargs="+", required=True, help="runs, .keras files")
+    parser.add_argument(
+        "--models", nargs="+", required=True, help="runs or .keras files"
+    )
     parser.add_argument("--data-dir", help="folder of the models' data set")
     parser.add_argument("--split", default="val", help="to compare mIoU on [val]")
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS))
-    parser.add_argument("--height", type=int, default=384)
-    parser.add_argument("--width", type=int, default=480)
+    parser.add_argument("--size", default="384x480", help="of a .tflite file [384x480]")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=RESULTS,
+        help=f"folder of the reports [{RESULTS}]",
+    )
     arguments = parser.parse_args()
     for model in arguments.models:
         source = find_model(model, forms=("model.keras",))
         with tempfile.TemporaryDirectory() as folder:
             for form in arguments.forms:
                 report = exported(source, form, Path(folder), arguments)
-                write_json(RESULTS / f"{report['model']}-{form}.json", report)
-                write_table()
+                name = f"{report['model']}-{form}.json"
+                write_json(arguments.results / name, report)
+                write_table(arguments.results)
 
 
 def exported(source: Path, form: str, folder: Path, arguments) -> dict:
@@ -98,10 +108,11 @@ def exported(source: Path, form: str, folder: Path, arguments) -> dict:
     if arguments.data_dir:
         command += ["--data-dir", arguments.data_dir]
     if form != "onnx":
-        command += ["--height", arguments.height, "--width", arguments.width]
+        command += ["--size", arguments.size]
     if form == "int8":
         command += ["--calibration", calibration(dataset, arguments.data_dir, folder)]
-    done = subprocess.run([sys.executable, "export.py", *map(str, command)])
+    done = subprocess.run([sys.executable, EXPORT, *map(str, command)])
+    # A file that fails its bound, and its report, are called <output>.rejected.
     found = [path for path in folder.glob(f"{output.name}*.json")]
     if not found:
         raise UserError(f"export.py ended with {done.returncode} and left no report")
@@ -121,14 +132,15 @@ def calibration(dataset: str, data_dir: str | None, folder: Path) -> Path:
     return images
 
 
-def write_table() -> None:
-    reports = [json.loads(path.read_text()) for path in RESULTS.glob("*.json")]
+def write_table(results: Path) -> None:
+    """Writes and prints one line per report of a folder."""
+    reports = [json.loads(path.read_text()) for path in results.glob("*.json")]
     reports.sort(key=lambda r: (r["model"], list(FORMS).index(r["form"])))
     rows = [list(COLUMNS), ["---"] * len(COLUMNS)]
     rows += [[column(report) for column in COLUMNS.values()] for report in reports]
     text = "".join(f"| {' | '.join(row)} |\n" for row in rows)
     print(text)
-    with replacing(RESULTS.with_suffix(".md")) as temporary:
+    with replacing(results.with_suffix(".md")) as temporary:
         temporary.write_text(HEADER + text)
 
 

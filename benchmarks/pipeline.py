@@ -2,9 +2,9 @@
 
 python -m benchmarks.pipeline --dataset camvid --data-dir CamVid
 
-Both are measured alone, one after the other, at the default crop and batch, nothing
-cached: the stream as it is, then SegNetLite's training step on one batch that is
-already there. Medians over several rounds, since other jobs may come in between.
+Measures both alone, one after the other, at the default crop and batch size, with
+nothing cached: the stream of batches, then SegNetLite's training step on one batch that
+is there already. Prints medians over several rounds, since other jobs may come between.
 """
 
 import argparse
@@ -13,28 +13,38 @@ from statistics import median
 
 import keras
 
-from segnet_tf import cli, datasets
-from segnet_tf.config import TrainConfig
-from segnet_tf.losses import PixelCrossEntropy
-from segnet_tf.optimizers import build_optimizer
-from segnet_tf.pipeline import training_batches
-from segnet_tf.training import augmentation_of, build
+from segnet_tf import datasets
+from segnet_tf.console import cli
+from segnet_tf.datasets.pipeline import training_batches
+from segnet_tf.training.augmentation import augment
+from segnet_tf.training.config import TrainConfig
+from segnet_tf.training.optimizers import build_optimizer
+from segnet_tf.training.pixel_loss import PixelLoss
+from segnet_tf.training.trainer import build
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--dataset", default="synthetic", choices=datasets.DATASETS)
-    parser.add_argument("--data-dir")
+    parser.add_argument("--data-dir", help="folder of the data set")
     parser.add_argument("--steps", type=int, default=20, help="batches a round [20]")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="of each [5]")
     arguments = parser.parse_args()
-    config = TrainConfig(dataset=arguments.dataset, data_dir=arguments.data_dir)
-    split = datasets.load(config.dataset, config.train_split, config.data_dir)
-    stream = training_batches(split, augmentation_of(config), config.batch_size, 0)
+    config = TrainConfig.of(dataset=arguments.dataset, data_dir=arguments.data_dir)
+    batch_size = config.optimization.batch_size
+    data = config.data
+    split = datasets.load(data.dataset, data.train_split, data.data_dir)
+    stream = training_batches(
+        split,
+        lambda image, labels, seed: augment(image, labels, config.augmentation, seed),
+        batch_size,
+        0,
+    )
     batches = iter(stream)
     images, labels = next(batches)
     model = build(config, split.info.num_classes)
-    model.compile(build_optimizer(config, 1000), PixelCrossEntropy(), jit_compile=False)
+    optimizer = build_optimizer(config, 1000)
+    model.compile(optimizer, PixelLoss(), jit_compile=False)
 
     def read(steps):
         for _ in range(steps):
@@ -44,18 +54,20 @@ def main() -> None:
         for _ in range(steps):
             model.train_on_batch(images, labels)
 
-    train(2)  # traces the graph
+    # The first steps trace the graph.
+    train(2)
     rates = {}
     for name, work, steps in (
         ("pipeline", read, arguments.steps),
         ("training", train, max(1, arguments.steps // 10)),
     ):
-        read(2)  # what was fetched ahead while the other ran
+        # These batches were fetched ahead, while something else ran.
+        read(2)
         rounds = []
         for _ in range(arguments.rounds):
             started = time.perf_counter()
             work(steps)
-            rounds.append(steps * config.batch_size / (time.perf_counter() - started))
+            rounds.append(steps * batch_size / (time.perf_counter() - started))
         rates[name] = median(rounds)
         print(f"{name}: {rates[name]:.1f} images a second")
     ratio = rates["pipeline"] / rates["training"]

@@ -1,12 +1,11 @@
 """How long does `python predict.py img.png` take, from a cold start to the pictures?
 
-The whole process, 480x360, through a .tflite file and through the .keras file it was
-made from: fresh processes in turns, their medians.
+python -m benchmarks.predict_cold --model runs/demo [--tflite FILE] [--repeats 9]
 
-python -m benchmarks.predict_cold --model runs/demo [--tflite F] [--repeats 9]
-
-F must have been exported from that model; without --tflite, one is exported first.
-Asked for: .tflite at most 1.0 s on two quiet cores, and 6 times as fast as .keras.
+Measures the whole process on an image of 480x360, with a .tflite file and with the
+.keras file that it was made from: fresh processes in turns, their medians. FILE must
+have been exported from that model; without --tflite, one is exported first. The aim:
+.tflite takes at most 0.5 s on two quiet cores, and is 6 times as fast as .keras.
 """
 
 import argparse
@@ -20,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segnet_tf import cli
+from segnet_tf.console import cli
 from segnet_tf.datasets.synthetic import draw_scene
-from segnet_tf.inference import find_model
+from segnet_tf.inference.model_file import find_model
 
 PREDICT = Path(__file__).parent.parent / "predict.py"
 
@@ -31,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", help="run folder or .keras file [as predict.py]")
+    parser.add_argument("--model", help="run folder or .keras file [as in predict.py]")
     parser.add_argument("--tflite", help="the same model as a .tflite file")
     parser.add_argument("--repeats", type=int, default=9)
     arguments = parser.parse_args()
@@ -41,7 +40,7 @@ def main() -> None:
         Image.fromarray(draw_scene(9, 0, 360, 480)[0]).save(image)
         tflite = arguments.tflite or exported(keras_file, Path(folder) / "m.tflite")
         seconds = {Path(tflite): [], keras_file: []}
-        # The first turn warms the disk's cache for both and does not count.
+        # The first turn fills the disk's cache for both, and does not count.
         for turn in range(arguments.repeats + 1):
             for model, times in seconds.items():
                 taken = predict(image, model, folder)
@@ -51,8 +50,8 @@ def main() -> None:
 
 
 def exported(keras_file: Path, path: Path) -> Path:
-    from segnet_tf.export import export_tflite
-    from segnet_tf.saving import load_model, read_labels
+    from segnet_tf.export.tflite import export_tflite
+    from segnet_tf.inference.model_file import load_model, read_labels
 
     export_tflite(load_model(keras_file), path, read_labels(keras_file), (384, 480))
     return path

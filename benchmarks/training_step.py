@@ -2,8 +2,8 @@
 
 python -m benchmarks.training_step [--model segnet_lite] [--repeats 11]
 
-The same network twice, with FusedBatchNormalization and with Keras' own layer in its
-place; default crop and batch. Medians of alternating steps.
+Trains the same network twice, with FusedBatchNormalization and with Keras' own layer in
+its place, at the default crop and batch size. Prints medians of steps in turns.
 """
 
 import argparse
@@ -13,35 +13,34 @@ from statistics import median
 import keras
 import numpy as np
 
-from segnet_tf import cli
-from segnet_tf.batch_norm import FusedBatchNormalization
-from segnet_tf.config import TrainConfig
-from segnet_tf.losses import PixelCrossEntropy
-from segnet_tf.models import MODELS
-from segnet_tf.optimizers import build_optimizer
-from segnet_tf.training import build
+from segnet_tf.console import cli
+from segnet_tf.layers.batch_norm import FusedBatchNormalization
+from segnet_tf.models.clone import clone
+from segnet_tf.models.networks import NETWORKS
+from segnet_tf.training.config import TrainConfig
+from segnet_tf.training.optimizers import build_optimizer
+from segnet_tf.training.pixel_loss import PixelLoss
+from segnet_tf.training.trainer import build
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model", choices=MODELS, default="segnet_lite")
-    parser.add_argument("--repeats", type=int, default=11)
+    parser.add_argument("--model", choices=NETWORKS, default="segnet_lite")
+    parser.add_argument("--repeats", type=int, default=11, help="timed steps [11]")
     arguments = parser.parse_args()
-    config = TrainConfig(model=arguments.model, pooling_mode="window")
+    config = TrainConfig.of(model=arguments.model, pooling_mode="window")
     fused = build(config, 11)
-    models = {
-        "fused": fused,
-        "Keras": keras.models.clone_model(fused, clone_function=with_keras_layers),
-    }
+    models = {"fused": fused, "Keras": with_keras_layers(fused)}
     rng = np.random.default_rng(0)
-    shape = (config.batch_size, *config.crop)
+    shape = (config.optimization.batch_size, *config.augmentation.crop)
     images = rng.integers(0, 256, (*shape, 3)).astype("float32")
     labels = rng.integers(0, 11, shape).astype("uint8")
     seconds = {name: [] for name in models}
     for model in models.values():
         optimizer = build_optimizer(config, 1000)
-        model.compile(optimizer, PixelCrossEntropy(), jit_compile=False)
-        for _ in range(2):  # traces the graph
+        model.compile(optimizer, PixelLoss(), jit_compile=False)
+        # The first steps trace the graph, and do not count.
+        for _ in range(2):
             model.train_on_batch(images, labels)
     for _ in range(arguments.repeats):
         for name, model in models.items():
@@ -54,12 +53,15 @@ def main() -> None:
     print(f"fused: {medians['Keras'] / medians['fused']:.2f} times as fast")
 
 
-def with_keras_layers(layer):
-    """A clone of a layer, Keras' own batch normalisation for the fused one."""
-    kind = type(layer)
-    if kind is FusedBatchNormalization:
-        kind = keras.layers.BatchNormalization
-    return kind.from_config(layer.get_config())
+def with_keras_layers(model: keras.Model) -> keras.Model:
+    """The same network and weights, with Keras' own batch normalisation."""
+
+    def changed(layer):
+        if isinstance(layer, FusedBatchNormalization):
+            return keras.layers.BatchNormalization.from_config(layer.get_config())
+        return None
+
+    return clone(model, changed)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Draws the pictures of the docs, from generated scenes alone.
 
-shifts.png is about a network that `benchmarks.decoders` trains; without it, it is left
-out.
-
 python -m docs.figures
 python -m docs.figures --only demo.png --model runs/demo
+
+shifts.png is about a network that `experiments.decoders` trains; without that network,
+the picture is left out.
 """
 
 import argparse
@@ -19,22 +19,23 @@ if not __package__:
     # Run as `python docs/figures.py`: then only docs/ is searched.
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from segnet_tf import cli
+from segnet_tf.console import cli
 from segnet_tf.datasets.synthetic import INFO, draw_scene
 from segnet_tf.errors import UserError
+from segnet_tf.evaluation.visualize import colour_labels
 from segnet_tf.files import replacing
-from segnet_tf.inference import SHIPPED_MODEL, Predictor, find_model
-from segnet_tf.visualize import colour_labels
+from segnet_tf.inference.model_file import SHIPPED_MODEL, find_model
+from segnet_tf.inference.predictor import Predictor
 
 IMAGES = Path(__file__).parent / "images"
 GENERATED = SHIPPED_MODEL.with_name("segnet_lite_synthetic")
-"""What was trained on such scenes."""
+"""The model that was trained on such scenes."""
 SEED, SCENES = 3, (0, 2)
-"""A series of scenes that no split uses."""
+"""Scenes of a series that no split uses."""
 
 
 def demo_picture(predictor: Predictor) -> Image.Image:
-    """A row a scene: image, ground truth, prediction."""
+    """One row per scene: image, ground truth, prediction."""
     height, width, gap = 192, 256, 4
     size = (3 * width + 2 * gap, len(SCENES) * (height + gap) - gap)
     sheet = Image.new("RGB", size, "white")
@@ -55,7 +56,7 @@ def unpooling_picture(levels: int = 2) -> Image.Image:
     positions, with random ones, with the top left corner always, and by bilinear
     interpolation. Above as they come, below after one fixed smoothing.
     """
-    from benchmarks.positions import KINDS
+    from experiments.positions import KINDS
 
     scene, _ = draw_scene(SEED, SCENES[0], 192, 256)
     outlines = _outlines(scene)
@@ -78,11 +79,11 @@ def _outlines(image: np.ndarray) -> np.ndarray:
 
 
 def _round_trip(x: np.ndarray, kind: str, levels: int) -> tuple[np.ndarray, np.ndarray]:
-    """`x` pooled, and what one of the four ways makes of that again."""
+    """`x` pooled, and unpooled in one of the four ways."""
     import keras
 
-    from benchmarks.positions import unpooling
-    from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
+    from experiments.positions import unpooling
+    from segnet_tf.layers.pooling import MaxPoolingWithArgmax2D, MaxUnpooling2D
 
     y = image = keras.Input((None, None, 1))
     stack = []
@@ -90,18 +91,18 @@ def _round_trip(x: np.ndarray, kind: str, levels: int) -> tuple[np.ndarray, np.n
         before = y
         y, positions = MaxPoolingWithArgmax2D()(before)
         stack.append((before, positions))
-    pooled = y
+    pool = keras.Model(image, y)
     for before, positions in reversed(stack):
         y = MaxUnpooling2D()(y, positions, like=before)
     keras.utils.set_random_seed(0)
-    model = unpooling(keras.Model(image, [pooled, y]), kind)
-    return tuple(np.asarray(part)[0, ..., 0] for part in model(x[None, ..., None]))
+    models = pool, unpooling(keras.Model(image, y), kind)
+    return tuple(np.asarray(model(x[None, ..., None]))[0, ..., 0] for model in models)
 
 
 def _dense(x: np.ndarray, reach: int = 2) -> np.ndarray:
-    """A smoothing that weighs with a tent, the same for sparse and dense."""
+    """`x` smoothed with the weights of a tent, which are the same in all panels."""
     tent = 1 - np.abs(np.arange(-reach, reach + 1)) / (reach + 1)
-    # What is dense already would add up to more than it was.
+    # A map that is dense already would add up to more than it was.
     weight = max(1, tent.sum() ** 2 * np.count_nonzero(x) / x.size)
     for axis in (0, 1):
         x = np.apply_along_axis(np.convolve, axis, x, tent, "same")
@@ -111,11 +112,11 @@ def _dense(x: np.ndarray, reach: int = 2) -> np.ndarray:
 def dense_picture(model: str | None = None, level: int = 1) -> Image.Image:
     """How a trained decoder makes the sparse map dense, channel by channel.
 
-    Above what unpooling gives, below the same after its 3x3 filter, and that filter:
-    the four channels that say most.
+    Shows the four strongest channels: what unpooling gives, the same after its 3x3
+    filter, and that filter.
     """
-    from benchmarks.kernels import stage
-    from segnet_tf.saving import load_model
+    from experiments.kernels import stage
+    from segnet_tf.inference.model_file import load_model
 
     network = load_model(find_model(model, forms=("model.keras",)))
     scene, _ = draw_scene(SEED, SCENES[0], 192, 256)
@@ -134,7 +135,7 @@ def dense_picture(model: str | None = None, level: int = 1) -> Image.Image:
 
 
 def _strengths(values: np.ndarray, times: int) -> np.ndarray:
-    """Sizes of values as 0 to 1, each pixel repeated."""
+    """The sizes of values, as 0 to 1, with every pixel repeated."""
     sizes = np.abs(values)
     top = np.quantile(sizes[sizes > 0], 0.98) if sizes.any() else 1
     return np.clip(sizes / top, 0, 1).repeat(times, 0).repeat(times, 1)
@@ -152,19 +153,19 @@ def _weights(kernel: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def shifts_picture() -> Image.Image:
-    """How much features change where the image moves, a panel a pooling.
+    """How much the features change if the image moves: one panel per pooling.
 
-    Of what `benchmarks.decoders` trained on the scenes of `benchmarks.smaller`.
+    Of a network that `experiments.decoders` trained on `experiments.smaller`'s scenes.
     """
     from matplotlib.figure import Figure
 
-    from benchmarks.shifts import KINDS, SHIFTS, measured
+    from experiments.shifts import KINDS, SHIFTS, measured
 
     run, scenes = "runs/decoders/segnet_basic-0", "runs/streets"
     if not Path(run).is_dir():
         raise UserError(
-            f"{run}: not there: python -m benchmarks.smaller {scenes} --size 96x128, "
-            "then python -m benchmarks.decoders --dataset folder --data-dir "
+            f"{run}: not there: python -m experiments.smaller {scenes} --size 96x128, "
+            "then python -m experiments.decoders --dataset folder --data-dir "
             f"{scenes} --filters 32 --models segnet_basic --seeds 1"
         )
     changes, _, _ = measured(run, scenes)
@@ -184,10 +185,10 @@ def shifts_picture() -> Image.Image:
 
 
 def batch_norm_picture(steps: int = 150) -> Image.Image:
-    """The loss of a small SegNet with and without BN, at several rates."""
+    """The loss of a small SegNet with and without normalisation, at several rates."""
     from matplotlib.figure import Figure
 
-    from benchmarks.normalisation import RATES, trained
+    from experiments.normalisation import RATES, trained
 
     figure = Figure(figsize=(9, 3), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
@@ -213,7 +214,7 @@ def _rendered(figure) -> Image.Image:
 
 
 def _sheet(rows: list[list[tuple[str, np.ndarray]]]) -> Image.Image:
-    """Maps of 0 to 1 as grey panels with captions, dark for what is high."""
+    """Maps of 0 to 1 as grey panels with captions; a high value is dark."""
     height, width = rows[0][0][1].shape
     gap, caption, font = 6, 20, ImageFont.load_default(13)
     step = width + gap, height + caption

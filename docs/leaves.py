@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from segnet_tf import cli
+from segnet_tf.console import cli
 from segnet_tf.files import replacing
 
 CLASSES = ("background", "leaf", "spot")

@@ -9,19 +9,20 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOMES = {
-    "MaxPoolingWithArgmax2D": "segnet_tf.layers",
-    "MaxUnpooling2D": "segnet_tf.layers",
-    "FCN": "segnet_tf.models",
-    "MODELS": "segnet_tf.models",
-    "BayesianSegNet": "segnet_tf.models",
-    "BayesianSegNetBasic": "segnet_tf.models",
-    "SegNet": "segnet_tf.models",
-    "SegNetBasic": "segnet_tf.models",
-    "SegNetLite": "segnet_tf.models",
-    "with_pooling_mode": "segnet_tf.models",
-    "MonteCarlo": "segnet_tf.uncertainty",
-    "load_model": "segnet_tf.saving",
-    "save_model": "segnet_tf.saving",
+    "FCN": "segnet_tf.models.fcn",
+    "NETWORKS": "segnet_tf.models.networks",
+    "BayesianSegNet": "segnet_tf.models.bayesian",
+    "BayesianSegNetBasic": "segnet_tf.models.bayesian",
+    "MaxPoolingWithArgmax2D": "segnet_tf.layers.pooling",
+    "MaxUnpooling2D": "segnet_tf.layers.pooling",
+    "MonteCarlo": "segnet_tf.inference.monte_carlo",
+    "Predictor": "segnet_tf.inference.predictor",
+    "SegNet": "segnet_tf.models.segnet",
+    "SegNetBasic": "segnet_tf.models.segnet_basic",
+    "SegNetLite": "segnet_tf.models.segnet_lite",
+    "load_model": "segnet_tf.inference.model_file",
+    "save_model": "segnet_tf.inference.model_file",
+    "with_pooling_mode": "segnet_tf.models.clone",
 }
 
 __all__ = list(_HOMES)

@@ -17,7 +17,7 @@ def unfinished(path: str | os.PathLike) -> Iterator[Path]:
     """Yields a folder beside `path` for what is on its way there, gone afterwards.
 
     Raises:
-        UserError: where nothing can be written there.
+        UserError: if nothing can be written there.
     """
     path = Path(path)
     try:
@@ -37,7 +37,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     After an exception or a kill, whatever stood at `path` before still stands there.
 
     Raises:
-        UserError: where nothing can be written there.
+        UserError: if nothing can be written there.
     """
     path = Path(path)
     with unfinished(path) as folder:

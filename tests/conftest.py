@@ -1,6 +1,5 @@
 """Shared by all tests: quiet TensorFlow, CamVid where it is, generated scenes."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -13,16 +12,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 ROOT = Path(__file__).parent.parent
-
-
-def load_command(script: str):
-    """A top-level script as a module, to look inside."""
-    spec = importlib.util.spec_from_file_location(
-        f"{script[:-3]}_command", ROOT / script
-    )
-    command = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(command)
-    return command
 
 
 @pytest.fixture

@@ -4,12 +4,10 @@ import keras
 import numpy as np
 
 from segnet_tf.datasets.synthetic import draw_scene
-from segnet_tf.models import MODELS
-from segnet_tf.models.fcn import FCNS
-from segnet_tf.models.variants import VARIANTS
+from segnet_tf.models.networks import FCNS, TABLE_1, build
 
 _VGG = {"encoder": ((8, 8), (16, 16), (16, 16, 16))}
-_FCN = {"stages": ((8,), (8,), (16,), (16,), (32,)), "fc_filters": 32}
+_FCN = {"encoder": ((8,), (8,), (16,), (16,), (32,)), "fc_filters": 32}
 
 SMALL = {
     "segnet": _VGG,
@@ -17,7 +15,7 @@ SMALL = {
     "bayesian_segnet": _VGG,
     "bayesian_segnet_basic": {"filters": 16},
     **dict.fromkeys(FCNS, _FCN),
-    **dict.fromkeys(VARIANTS, {"filters": 16}),
+    **dict.fromkeys(TABLE_1, {"filters": 16}),
 }
 """Arguments that make each network small."""
 
@@ -27,13 +25,13 @@ ON_DEVICE = ("segnet", "segnet_basic", "segnet_lite")
 
 def small(name: str, num_classes: int = 11, **arguments) -> keras.Model:
     keras.utils.set_random_seed(0)
-    return MODELS[name](num_classes, **{**SMALL[name], **arguments})
+    return build(name, num_classes, **{**SMALL[name], **arguments})
 
 
 def network(name: str) -> keras.Model:
     """A small network whose batch normalisations do something."""
     keras.utils.set_random_seed(1)
-    model = MODELS[name](**SMALL[name])
+    model = build(name, **SMALL[name])
     rng = np.random.default_rng(1)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

@@ -1,19 +1,19 @@
 """What comes along in saved_models/: whole, in agreement, as good as its card says."""
 
-import argparse
 import json
 import zipfile
 
 import numpy as np
 import pytest
-from conftest import ROOT, load_command
+from conftest import ROOT
 
 from segnet_tf import datasets
+from segnet_tf.commands.export import output_path
 from segnet_tf.datasets.synthetic import draw_scene
-from segnet_tf.evaluation import evaluate
-from segnet_tf.inference import Predictor
-from segnet_tf.inspection import describe
-from segnet_tf.saving import load_model
+from segnet_tf.evaluation.evaluate import evaluate
+from segnet_tf.export.describe import describe
+from segnet_tf.inference.model_file import load_model
+from segnet_tf.inference.predictor import Predictor
 
 FOLDERS = sorted(path for path in (ROOT / "saved_models").iterdir() if path.is_dir())
 SIZES = {"segnet_lite_camvid": (352, 480), "segnet_lite_synthetic": (192, 256)}
@@ -101,9 +101,8 @@ def test_reports_passed_and_card_has_the_scores(folder):
 def test_readme_has_their_scores():
     readme = (ROOT / "README.md").read_text()
     for folder in FOLDERS:
-        [row] = [
-            line for line in readme.splitlines() if f"{folder.name}/README" in line
-        ]
+        rows = [line for line in readme.splitlines() if line.startswith("|")]
+        [row] = [row for row in rows if f"{folder.name}/README" in row]
         scores = scores_of(folder)
         boundary = percent(scores["boundary_f1"])
         assert f"| {percent(scores['mean_iou'])} (boundary F1 {boundary}) |" in row
@@ -111,15 +110,12 @@ def test_readme_has_their_scores():
 
 @each
 def test_exports_of_them_go_elsewhere(folder, tmp_path, monkeypatch):
-    command = load_command("export.py")
     monkeypatch.chdir(tmp_path)
     for kind, name in (("tflite", "model_int8.tflite"), ("savedmodel", "savedmodel/1")):
-        given = argparse.Namespace(format=kind, quantize="int8", output=None)
-        path = command.output_path(given, folder / "model.keras").resolve()
-        assert path == tmp_path / name
+        path = output_path(kind, None, "int8", folder / "model.keras")
+        assert path.resolve() == tmp_path / name
     source = tmp_path / "runs" / "mine" / "model.keras"
-    given = argparse.Namespace(format="tflite", quantize="none", output=None)
-    assert command.output_path(given, source).parent == source.parent
+    assert output_path("tflite", None, "none", source).parent == source.parent
 
 
 @each

@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks.chromium import PROGRAM, Chromium
 from segnet_tf.datasets.synthetic import draw_scene
-from segnet_tf.tflite_file import interpreter, read_facts
+from segnet_tf.inference.tflite_metadata import interpreter, read_metadata
 
 WEB = Path(__file__).parent.parent / "web"
 INSTALLED = (WEB / "node_modules").is_dir()
@@ -47,15 +47,15 @@ def models(tmp_path_factory) -> Path:
     """A briefly trained network as <output>.tflite: random ones prove little."""
     import keras
 
-    from segnet_tf.datasets.split import IGNORE_LABEL
+    from segnet_tf.datasets.dataset import IGNORE_LABEL
     from segnet_tf.datasets.synthetic import INFO
-    from segnet_tf.export import export_tflite
-    from segnet_tf.models import MODELS
+    from segnet_tf.export.tflite import export_tflite
+    from segnet_tf.models.networks import build
 
     keras.utils.set_random_seed(0)
     scenes = [draw_scene(0, index, *SIZE) for index in range(32)]
     images, labels = (np.stack(arrays) for arrays in zip(*scenes, strict=True))
-    model = MODELS["segnet_lite"](INFO.num_classes)
+    model = build("segnet_lite", INFO.num_classes)
     loss = keras.losses.SparseCategoricalCrossentropy(
         from_logits=True, ignore_class=IGNORE_LABEL
     )
@@ -63,7 +63,7 @@ def models(tmp_path_factory) -> Path:
     model.fit(images.astype(np.float32), labels, batch_size=8, epochs=6, verbose=0)
     folder = tmp_path_factory.mktemp("models")
     for output in ("logits", "labels"):
-        export_tflite(model, folder / f"{output}.tflite", INFO, SIZE, output=output)
+        export_tflite(model, folder / f"{output}.tflite", INFO, SIZE, result=output)
     return folder
 
 
@@ -157,7 +157,7 @@ def test_labels_are_those_of_python(page, models, tmp_path):
 
 def test_what_is_seen(page, models, tmp_path):
     labels = page.labels(lambda: page.run("example.click()"))
-    info = read_facts(models / "logits.tflite").info
+    info = read_metadata(models / "logits.tflite").info
     pixel = "[...overlay.getContext('2d').getImageData(5, 3, 1, 1).data]"
     assert page.run(pixel) == [*info.colours[labels[3, 5]], 255]
     counts = np.bincount(labels.reshape(-1), minlength=info.num_classes)

@@ -1,15 +1,16 @@
-"""Data sets by name: `load("camvid", "train", data_dir)` gives a readable split.
+"""What a labelled picture is, and where from: `load(name, split, folder)`.
 
-Who needs no more than the facts of one, to label a photo, does not wait for the modules
-of all of them: `DATASETS` and `load` bring those in when first used.
+Importing this folder imports no data set; `DATASETS` and `load` bring them in.
 """
 
-from segnet_tf.datasets.split import IGNORE_LABEL, DatasetInfo, Split
+from typing import Any
+
+from segnet_tf.datasets.dataset import IGNORE_LABEL, DatasetInfo, Split
 
 __all__ = ["DATASETS", "IGNORE_LABEL", "DatasetInfo", "Split", "load"]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in ("DATASETS", "load"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from segnet_tf.datasets import registry

@@ -18,25 +18,25 @@ front, as in `0 background` or `1: leaf`, the ids must be those of the order.
 
 import hashlib
 import os
-import re
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from segnet_tf.datasets.split import (
+from segnet_tf.datasets.class_list import read_classes
+from segnet_tf.datasets.dataset import (
     IGNORE_LABEL,
     DatasetInfo,
     MissingSplit,
     Split,
     listed_lines,
 )
+from segnet_tf.datasets.images import IMAGE_SUFFIXES
+from segnet_tf.datasets.masks import read_pair
 from segnet_tf.errors import UserError
-from segnet_tf.images import IMAGE_SUFFIXES, read_pair
 
-__all__ = ["SPLITS", "default_colours", "load", "read_classes"]
+__all__ = ["SPLITS", "load"]
 
 SPLITS = ("train", "val", "test")
 
@@ -48,13 +48,6 @@ _OTHER_NAMES = {
 _VAL_SHARE = 0.2
 _SEED = "segnet_tf"
 _SAMPLES = 12  # pairs read before training starts, spread over the split
-_COMMENT = re.compile(r"(^|\s)#(?![0-9a-fA-F]{6}(\s|$)).*")
-_CLASS_LINE = re.compile(
-    r"(?:(?P<id>\d+)(?:\s*[:.)=,;]\s*|\s+(?:-\s+)?)(?=\D))?(?P<name>.+?)"
-    r"(?:[\s,;:]+(?:(?P<rgb>\d+[\s,;]+\d+[\s,;]+\d+)|#(?P<hex>[0-9a-fA-F]{6})))?"
-    r"[\s,;]*"
-)
-_COLOUR_FIRST = re.compile(r"(\d+[\s,;]+){3}\D.*")
 
 Pair = tuple[Path, Path]
 
@@ -75,7 +68,7 @@ def load(
         channels: 3, 1 or 4, as `read_image` gives them.
 
     Raises:
-        MissingSplit: where the folder is not split so.
+        MissingSplit: if the folder is not split so.
         UserError: names the file: a missing mask, one of another size, in JPEG, with
             an id or a colour that is no class, or in 0 and 255; a stem used twice; an
             empty folder; an unreadable file.
@@ -138,99 +131,6 @@ def _refuse_what_all_share(split: Split, pairs: list[Pair], coloured: bool) -> N
             f"{pairs[0][1]}: only 0 and 255, like {len(indices) - 1} other masks: 255 "
             f"is void, so save the ids 0 and 1, or {other}"
         )
-
-
-def read_classes(path: Path) -> tuple[DatasetInfo, dict[tuple[int, int, int], int]]:
-    """The classes of classes.txt, and RGB triple -> id (empty without colours).
-
-    Raises:
-        UserError: where the file is missing, or names the line that is wrong.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: no such file: write the class names into it, one a line, in the "
-            "order of their ids"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as UTF-8 text ({error})") from None
-    names, colours, table = [], [], {}
-    for line, name, colour in _class_lines(path, text):
-        void = name.lower() == "void"
-        if name in names or colour in table or max(colour or (0,)) > 255:
-            raise UserError(
-                f"{path}: {line}: a name or a colour given twice, or a colour above 255"
-            )
-        if colour:
-            table[colour] = IGNORE_LABEL if void else len(names)
-        if not void:
-            names.append(name)
-            colours.append(colour)
-    if not 1 <= len(names) <= IGNORE_LABEL:
-        raise UserError(f"{path}: {len(names)} classes, expected 1 to {IGNORE_LABEL}")
-    if not any(colours):
-        colours = default_colours(names)
-    elif None in colours:
-        missing = names[colours.index(None)]
-        raise UserError(f"{path}: {missing!r} has no colour, though others have one")
-    return DatasetInfo("folder", tuple(names), tuple(colours)), table
-
-
-def _class_lines(path: Path, text: str) -> Iterator[tuple[str, str, tuple | None]]:
-    """Of each line that is no comment: which it is, its name, and its colour or None.
-
-    Ids in front are dropped, provided that every class has its own.
-    """
-    lines = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        content = _COMMENT.sub("", line).strip()
-        if content:
-            where = f"line {number}, {line.strip()!r}"
-            if _COLOUR_FIRST.fullmatch(content):
-                raise UserError(f"{path}: {where}: write the name first, then R G B")
-            lines.append((where, _CLASS_LINE.fullmatch(content)))
-    voids = [match["name"].lower() == "void" for _, match in lines]
-    classes = [line for line, void in zip(lines, voids, strict=True) if not void]
-    numbered = all(match["id"] for _, match in classes)
-    for place, (where, match) in enumerate(classes):
-        if numbered and int(match["id"]) != place:
-            raise UserError(
-                f"{path}: {where}: this is class {place}: ids count from 0 in the "
-                "order of the lines"
-            )
-    for (where, match), void in zip(lines, voids, strict=True):
-        start = match.start("name") if void or numbered else 0
-        yield where, match.string[start : match.end("name")], _colour(match)
-
-
-def _colour(match: re.Match) -> tuple[int, ...] | None:
-    if match["hex"]:
-        return tuple(bytes.fromhex(match["hex"]))
-    return tuple(map(int, re.findall(r"\d+", match["rgb"]))) if match["rgb"] else None
-
-
-def default_colours(names: list[str]) -> list[tuple[int, int, int]]:
-    """The colours of PASCAL VOC, one a name, black for "background" alone."""
-    colours, number = [], 0
-    for name in names:
-        if name.lower() == "background":
-            colours.append((0, 0, 0))
-            continue
-        number += 1
-        # Bits 0, 1, 2 of the number become the highest of R, G, B, bits 3, 4, 5 the
-        # next, so that neighbours differ most.
-        bits = [number >> (3 * place) & 7 for place in range(8)]
-        colours.append(
-            tuple(
-                sum(
-                    (triple >> channel & 1) << 7 - place
-                    for place, triple in enumerate(bits)
-                )
-                for channel in range(3)
-            )
-        )
-    return colours
 
 
 def _pairs(root: Path, split: str) -> list[Pair]:

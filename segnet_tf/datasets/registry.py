@@ -3,10 +3,10 @@
 import os
 from dataclasses import replace
 
-from segnet_tf.datasets import camvid, folder, sun_rgbd, synthetic, tfds_sets
-from segnet_tf.datasets.split import Split
+from segnet_tf.datasets import camvid, folder, sun_rgbd, synthetic, tfds
+from segnet_tf.datasets.dataset import Split
+from segnet_tf.datasets.images import grey
 from segnet_tf.errors import UserError
-from segnet_tf.images import grey
 
 __all__ = ["DATASETS", "load"]
 
@@ -15,7 +15,7 @@ DATASETS = {
     "camvid": camvid.load,
     "folder": folder.load,
     "sun_rgbd": sun_rgbd.load,
-    **tfds_sets.LOADERS,
+    **tfds.LOADERS,
 }
 
 

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from segnet_tf.datasets.folder import default_colours
-from segnet_tf.datasets.split import DatasetInfo, MissingSplit, Split
+from segnet_tf.datasets.class_list import default_colours
+from segnet_tf.datasets.dataset import DatasetInfo, MissingSplit, Split
+from segnet_tf.datasets.masks import read_pair
 from segnet_tf.errors import UserError
-from segnet_tf.images import read_pair
 
 __all__ = ["INFO", "SPLITS", "load"]
 
@@ -56,8 +56,8 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
         data_dir: the folder that holds the three folders above.
 
     Raises:
-        MissingSplit: where the folder of its images is not there.
-        UserError: where labels are missing, for an unknown split, and faulty files.
+        MissingSplit: if the folder of its images is not there.
+        UserError: if labels are missing, for an unknown split, and faulty files.
     """
     if split not in SPLITS:
         raise UserError(f"sun_rgbd: no split {split!r}; there is {', '.join(SPLITS)}")

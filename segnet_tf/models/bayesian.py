@@ -6,7 +6,7 @@ arXiv:1511.02680, and the released `bayesian_segnet_train.prototxt` and
 `bayesian_segnet_basic_train.prototxt`.
 
 Called as they are, these models average over dropout by scaling, as any Keras model
-does; `segnet_tf.uncertainty` draws the samples.
+does; `segnet_tf.inference.monte_carlo` draws the samples.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ import keras
 from keras import layers
 
 from segnet_tf.models.segnet import VGG16_STAGES, SegNet
-from segnet_tf.models.variants import SegNetBasic
+from segnet_tf.models.segnet_basic import SegNetBasic
 
 __all__ = ["BayesianSegNet", "BayesianSegNetBasic"]
 

@@ -1,17 +1,10 @@
-"""What several networks are made of: convolutions with BN, fixed layers, a cropping."""
+"""What several networks are made of: convolutions with batch normalisation."""
 
-import keras
-import numpy as np
-import tensorflow as tf
 from keras import layers
 
-from segnet_tf.batch_norm import FusedBatchNormalization
+from segnet_tf.layers import BilinearKernel, CropLike, FusedBatchNormalization
 
 __all__ = [
-    "BilinearKernel",
-    "BilinearUpsampling2D",
-    "CropLike",
-    "LocalResponseNormalization",
     "classifier",
     "conv_bn",
     "conv_bn_relu",
@@ -97,121 +90,3 @@ def deconvolution(x, like, stride: int, kernel_size: int, name: str):
         name=name,
     )(x)
     return CropLike(name=f"{name}_crop")(x, like)
-
-
-@keras.saving.register_keras_serializable("segnet_tf")
-class BilinearKernel(keras.initializers.Initializer):
-    """Makes a transposed convolution a linear interpolation, channel by channel.
-
-    Source: Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic
-    Segmentation", CVPR 2015, section 3.3. The kernel is a tent as wide as it goes;
-    with a kernel of twice the stride that is bilinear interpolation. A wider tent (the
-    SegNet paper's 8x8 at stride 2) smooths more, and is scaled so that what is constant
-    stays so: Caffe's filler would multiply it by four at each of four upsamplings.
-
-    Args:
-        stride: of the transposed convolution.
-    """
-
-    def __init__(self, stride: int):
-        self.stride = stride
-
-    def __call__(self, shape, dtype=None):
-        height, width, outputs, inputs = shape
-        kernel = np.zeros(shape)
-        tent = np.outer(self._tent(height), self._tent(width))
-        for channel in range(min(outputs, inputs)):
-            kernel[:, :, channel, channel] = tent
-        return tf.constant(kernel, dtype or "float32")
-
-    def _tent(self, size: int) -> np.ndarray:
-        distance = np.abs(np.arange(size) - (size - 1) / 2)
-        tent = 1 - distance / ((size + 1) // 2)
-        # Each output meets size / stride of the weights; together they must be one.
-        return tent * self.stride / tent.sum()
-
-    def get_config(self):
-        return {"stride": self.stride}
-
-
-@keras.saving.register_keras_serializable("segnet_tf")
-class CropLike(layers.Layer):
-    """Cuts rows and columns off the end.
-
-    Input: x (B, H, W, C); like (B, h, w, any), h <= H and w <= W, of which only the
-        shape is read.
-    Output: (B, h, w, C).
-    """
-
-    def call(self, x, like):
-        height, width = _height_and_width(like)
-        if x.shape[1:3] == (height, width):
-            return x
-        return x[:, :height, :width]
-
-    def compute_output_spec(self, x, like):
-        shape = (x.shape[0], *like.shape[1:3], x.shape[-1])
-        return keras.KerasTensor(shape, self.compute_dtype)
-
-
-@keras.saving.register_keras_serializable("segnet_tf")
-class BilinearUpsampling2D(CropLike):
-    """Twice the height and width by bilinear interpolation, then cropped.
-
-    Keras' own UpSampling2D cannot interpolate a size that the graph does not know.
-
-    Input: x (B, h, w, C); like (B, H, W, any) with H <= 2h and W <= 2w.
-    Output: (B, H, W, C).
-    """
-
-    def call(self, x, like):
-        height, width = _height_and_width(x)
-        doubled = tf.image.resize(x, (2 * height, 2 * width), "bilinear")
-        return super().call(tf.cast(doubled, x.dtype), like)
-
-
-def _height_and_width(x) -> tuple:
-    """Integers where they are known, tensors where not."""
-    dynamic = tf.shape(x)
-    return tuple(dynamic[i] if x.shape[i] is None else x.shape[i] for i in (1, 2))
-
-
-@keras.saving.register_keras_serializable("segnet_tf")
-class LocalResponseNormalization(layers.Layer):
-    """Divides each channel by the energy of its neighbours, as the prototxt's `norm`.
-
-    Caffe divides its alpha of 1e-4 by the window of 5 channels, TensorFlow does not:
-    hence 2e-5. Computed in float32 whatever the policy: the squares of 0..255 do not
-    fit into float16.
-
-    Input: (B, H, W, C). Output: the same shape.
-    """
-
-    def __init__(
-        self,
-        depth_radius: int = 2,
-        bias: float = 1.0,
-        alpha: float = 2e-5,
-        beta: float = 0.75,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self.depth_radius = depth_radius
-        self.bias = bias
-        self.alpha = alpha
-        self.beta = beta
-
-    def call(self, x):
-        normalised = tf.nn.local_response_normalization(
-            tf.cast(x, tf.float32), self.depth_radius, self.bias, self.alpha, self.beta
-        )
-        return tf.cast(normalised, x.dtype)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "depth_radius": self.depth_radius,
-            "bias": self.bias,
-            "alpha": self.alpha,
-            "beta": self.beta,
-        }

@@ -5,8 +5,6 @@ Segmentation", CVPR 2015, arXiv:1411.4038, sections 3 and 4; the lighter form fr
 SegNet paper, PAMI 2017, arXiv:1511.00561, sections 3.2 and 4.
 """
 
-from functools import partial
-
 import keras
 from keras import layers
 
@@ -18,7 +16,7 @@ from segnet_tf.models.blocks import (
 )
 from segnet_tf.models.segnet import VGG16_STAGES
 
-__all__ = ["FCN", "FCNS"]
+__all__ = ["FCN"]
 
 STRIDES = (8, 16, 32)
 DROPOUT = 0.5
@@ -28,7 +26,7 @@ def FCN(
     num_classes: int = 11,
     input_channels: int = 3,
     stride: int = 8,
-    stages: tuple[tuple[int, ...], ...] = VGG16_STAGES,
+    encoder: tuple[tuple[int, ...], ...] = VGG16_STAGES,
     fc_filters: int | None = 4096,
     name: str | None = None,
 ) -> keras.Model:
@@ -49,7 +47,7 @@ def FCN(
         num_classes: channels of the output.
         input_channels: 3 for RGB.
         stride: 32, 16 or 8: how fine the finest scores are.
-        stages: filters of the encoder, a tuple a stage; five.
+        encoder: filters of its 3x3 convolutions, one tuple per stage; five stages.
         fc_filters: width of fc6 and fc7. None leaves both out, and scores pool5: the
             lighter form, with SegNet's encoder and no more.
 
@@ -63,17 +61,17 @@ def FCN(
     FCN-8s has 134,361,345 trainable parameters for 11 classes, its lighter form
     14,767,873.
 
-    >>> FCN(4, stages=((8,),) * 5, fc_filters=16, stride=16).output_shape
+    >>> FCN(4, encoder=((8,),) * 5, fc_filters=16, stride=16).output_shape
     (None, None, None, 4)
     """
     if stride not in STRIDES:
         raise ValueError(f"stride must be one of {STRIDES}, not {stride!r}")
-    if len(stages) != 5:
-        raise ValueError(f"FCN has five stages, not {len(stages)}")
+    if len(encoder) != 5:
+        raise ValueError(f"FCN has five stages, not {len(encoder)}")
     inputs = keras.Input((None, None, input_channels), name="image")
     x = subtract_mean(inputs)
     befores = []
-    for number, widths in enumerate(stages, start=1):
+    for number, widths in enumerate(encoder, start=1):
         befores.append(x)
         for index, filters in enumerate(widths, start=1):
             x = conv_bn_relu(x, filters, f"conv{number}_{index}")
@@ -97,7 +95,3 @@ def FCN(
     x = deconvolution(x, inputs, at, 2 * at, f"upscore{at}")
     logits = layers.Activation("linear", dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=name or f"fcn{stride}s")
-
-
-FCNS = {f"fcn{stride}s": partial(FCN, stride=stride) for stride in STRIDES[::-1]}
-"""FCN-32s, FCN-16s, FCN-8s by name."""

@@ -11,10 +11,7 @@ import numpy as np
 from segnet_tf.errors import UserError
 from segnet_tf.models.segnet import VGG16_STAGES
 
-__all__ = ["ENCODER_VARIABLES", "copy_matching_weights", "load_vgg16_kernels"]
-
-ENCODER_VARIABLES = r"(stem|block\d).*|conv\d+(_\d+)?(_bn)?/.*"
-"""Matches the whole path of an encoder's variables, in every network here."""
+__all__ = ["copy_matching_weights", "load_vgg16_kernels"]
 
 KERNELS = {
     f"conv{stage}_{number}": f"block{stage}_conv{number}"
@@ -36,7 +33,7 @@ def load_vgg16_kernels(model: keras.Model, source: str | os.PathLike) -> None:
             VGG16's weights as Keras writes them, with its classifier or without.
 
     Raises:
-        UserError: where the network has no such encoder, or not for RGB, the download
+        UserError: if the network has no such encoder, or not for RGB, the download
             fails, or the file is missing, is no HDF5, or does not fit; the message
             names the layer.
     """
@@ -112,7 +109,7 @@ def copy_matching_weights(source: keras.Model, target: keras.Model) -> list[str]
         Names of the target's layers that kept their own weights.
 
     Raises:
-        UserError: where no layer fits.
+        UserError: if no layer fits.
     """
     donors = {layer.name: layer for layer in source.layers}
     receivers = [layer for layer in target.layers if layer.weights]

@@ -162,15 +162,15 @@ def _claim_names(stage: layers.Layer, number: int, owners: dict[str, int]) -> No
 
 def _encoded(x, stage: Widths | layers.Layer, number: int):
     """What comes out of encoder stage `number`."""
-    if not isinstance(stage, layers.Layer):
-        if not isinstance(stage, Sequence):
-            raise ValueError(
-                f"encoder stage {number} is {stage!r}: give the filters of its "
-                "convolutions, such as (64, 64), or a Keras layer"
-            )
+    if isinstance(stage, Sequence):
         for index, filters in enumerate(stage, start=1):
             x = conv_bn_relu(x, filters, f"conv{number}_{index}")
         return x
+    if not isinstance(stage, layers.Layer):
+        raise ValueError(
+            f"encoder stage {number} is {stage!r}: give the filters of its "
+            "convolutions, such as (64, 64), or a Keras layer"
+        )
     try:
         # Calling a model's `call` puts its layers into the graph one by one, where
         # exporting, and whoever looks for a layer, finds them.
@@ -211,7 +211,7 @@ def _mirrored(encoder: Sequence[Widths | layers.Layer], channels: list[int]) -> 
 
 
 def _widths(stage: Widths | layers.Layer) -> list[int]:
-    if not isinstance(stage, layers.Layer):
+    if isinstance(stage, Sequence):
         return list(stage)
     if isinstance(stage, keras.Model):
         return [width for part in stage.layers for width in _widths(part)]

@@ -15,10 +15,11 @@ import keras
 import numpy as np
 from keras import layers
 
+from segnet_tf.errors import UserError
 from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
 from segnet_tf.models.blocks import classifier, conv_bn, depthwise_bn
 
-__all__ = ["ENCODER_STAGES", "SegNetLite"]
+__all__ = ["ENCODER_STAGES", "SegNetLite", "load_imagenet_encoder"]
 
 ENCODER_STAGES = (
     ((1, 3, 16), (6, 3, 24)),
@@ -68,7 +69,7 @@ def SegNetLite(
     Output: float32 logits (B, H, W, num_classes).
 
     Raises:
-        ValueError: where the ImageNet weights do not fit, naming the layer.
+        ValueError: if the ImageNet weights do not fit, naming the layer.
 
     >>> SegNetLite(num_classes=4, width=0.25).output_shape
     (None, None, None, 4)
@@ -118,13 +119,25 @@ def SegNetLite(
     logits = classifier(x, num_classes, "classifier")
     model = keras.Model(inputs, logits, name=name)
     if encoder_weights is not None:
-        _load_encoder(model, encoder_weights)
+        load_imagenet_encoder(model, encoder_weights)
     return model
 
 
-def _load_encoder(model: keras.Model, weights: str) -> None:
-    if weights != "imagenet":
-        raise ValueError(f"encoder_weights must be 'imagenet' or None, not {weights!r}")
+def load_imagenet_encoder(model: keras.Model, source: str = "imagenet") -> None:
+    """Puts EfficientNet-Lite0's ImageNet weights into a SegNetLite of width 1.
+
+    Args:
+        source: "imagenet", the only one there is.
+
+    Raises:
+        UserError: for another source.
+        ValueError: if the network is not of width 1; the message names the layer.
+    """
+    if source != "imagenet":
+        raise UserError(
+            f"encoder_weights: {model.name} takes imagenet or none; --init-from takes "
+            "another run's weights"
+        )
     with np.load(IMAGENET_WEIGHTS) as arrays:
         for key in arrays:
             layer, weight = key.split("/")

@@ -16,15 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
-from segnet_tf.datasets.split import (
+from segnet_tf.datasets.dataset import (
     IGNORE_LABEL,
     DatasetInfo,
     MissingSplit,
     Split,
     listed_lines,
 )
+from segnet_tf.datasets.masks import read_pair
 from segnet_tf.errors import UserError
-from segnet_tf.images import read_pair
 
 __all__ = ["DATA_DIR_VARIABLE", "INFO", "SPLITS", "load"]
 
@@ -73,7 +73,7 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
             the environment variable SEGNET_TF_CAMVID, else a verified download.
 
     Raises:
-        UserError: where the folder, the split or a frame is missing.
+        UserError: if the folder, the split or a frame is missing.
     """
     folder = _folder(data_dir)
     if split in SPLITS:

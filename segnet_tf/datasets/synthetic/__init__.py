@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 
 from segnet_tf.datasets import camvid
-from segnet_tf.datasets.split import DatasetInfo, Split
+from segnet_tf.datasets.dataset import DatasetInfo, Split
 from segnet_tf.datasets.synthetic.street import draw_scene
 from segnet_tf.errors import UserError
 

@@ -40,12 +40,7 @@ from segnet_tf.datasets.synthetic.things import (
     draw_tree,
     draw_wall,
 )
-from segnet_tf.datasets.synthetic.view import (
-    Camera,
-    Scene,
-    shaded,
-    value_noise,
-)
+from segnet_tf.datasets.synthetic.view import Camera, Scene, shaded, value_noise
 
 __all__ = ["draw_scene"]
 

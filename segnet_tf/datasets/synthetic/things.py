@@ -24,10 +24,7 @@ from segnet_tf.datasets.synthetic.parts import (
     oblong,
     ring,
 )
-from segnet_tf.datasets.synthetic.view import (
-    Scene,
-    shaded,
-)
+from segnet_tf.datasets.synthetic.view import Scene, shaded
 
 
 def draw_band(scene: Scene, x: Pair, z: Pair, colour: Colour, surface: str) -> None:
@@ -41,7 +38,7 @@ def draw_band(scene: Scene, x: Pair, z: Pair, colour: Colour, surface: str) -> N
 
 def draw_ground(scene: Scene) -> None:
     rng, half, far = scene.rng, scene.half, scene.end + 30
-    tarmac = rng.uniform(70, 150) + rng.normal(0, 5, 3)
+    tarmac = (rng.uniform(70, 150) + rng.normal(0, 5, 3)).tolist()
     slabs = tarmac if rng.random() < 0.4 else scene.pick(PAINTS[:9], 6)
     draw_band(scene, (-400, 400), (NEAR, 900), scene.pick(LEAVES, 8), "grass")
     for sign, walk in zip((-1, 1), scene.walks, strict=True):

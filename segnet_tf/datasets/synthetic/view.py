@@ -73,7 +73,7 @@ class Scene:
 
     def pick(self, palette: Sequence[Colour], spread: float = 10.0) -> list[float]:
         """A colour of `palette`, varied in brightness and, by `spread`, in hue."""
-        colour = palette[self.rng.integers(len(palette))]
+        colour = palette[int(self.rng.integers(len(palette)))]
         glow, hues = self.rng.uniform(0.75, 1.2), self.rng.normal(0, spread, 3)
         return [c * glow + hue for c, hue in zip(colour, hues.tolist(), strict=True)]
 
@@ -135,11 +135,14 @@ def value_noise(
 ) -> np.ndarray:
     """Random grids (rows, columns), each laid over the next finer; float32 -1..1."""
     noise = rng.integers(0, 256, grids[0], np.uint8)
-    for grid in grids[1:]:
-        under = Image.fromarray(noise).resize(grid[::-1], Image.Resampling.BICUBIC)
-        noise = np.asarray(under) * 0.62 + rng.integers(0, 97, grid, np.uint8)
+    for rows, columns in grids[1:]:
+        under = Image.fromarray(noise).resize((columns, rows), Image.Resampling.BICUBIC)
+        noise = np.asarray(under) * 0.62 + rng.integers(
+            0, 97, (rows, columns), np.uint8
+        )
         noise = noise.astype(np.uint8)
-    image = Image.fromarray(noise).resize(size[::-1], Image.Resampling.BILINEAR)
+    height, width = size
+    image = Image.fromarray(noise).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image, np.float32) / 127.5 - 1.0
 
 
@@ -148,13 +151,14 @@ def paint_sky(
 ) -> Image.Image:
     """RGBA canvas of `size` (height, width): clouds over a vertical gradient."""
     zenith, low, _, _, cover = weather
+    height, width = size
     grid = (72, 96)  # clouds are soft: painted small, then enlarged
-    rise = np.linspace(0, size[0] / horizon, grid[0]).clip(0, 1)[:, None, None] ** 1.5
+    rise = np.linspace(0, height / horizon, grid[0]).clip(0, 1)[:, None, None] ** 1.5
     clear = np.add(zenith, rng.normal(0, 9, 3)) * (1 - rise) + np.array(low) * rise
     clouds = value_noise(rng, grid, (6, 3), (12, 6), (24, 12), (48, 24))[..., None]
     lit = np.array(low) * rng.uniform(0.8, 1.08) * (1 + 0.3 * clouds)
     cover = np.clip((clouds + rng.uniform(*cover) - 0.4) * 2.5, 0, 0.9)
     pixels = np.clip(clear + (lit - clear) * cover, 0, 255).astype(np.uint8)
-    canvas = Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BILINEAR)
+    canvas = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
     canvas.putalpha(CODES["sky"])
     return canvas

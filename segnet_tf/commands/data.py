@@ -1,0 +1,153 @@
+"""Checks a data set: counts, sizes, classes, faulty files, and a sheet of samples.
+
+    segnet data camvid --data-dir CamVid
+    segnet data folder --data-dir leaves --sheet leaves.png
+    segnet data synthetic --write streets --split test --count 3
+
+The command exits with 1 if a file or a whole split cannot be used. With --write it
+checks nothing: it writes the first pictures of a split as files, each with its labels.
+"""
+
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from segnet_tf.console import cli
+from segnet_tf.datasets.dataset import MissingSplit, Split
+from segnet_tf.datasets.images import CHANNELS
+from segnet_tf.datasets.registry import DATASETS, load
+from segnet_tf.errors import UserError
+from segnet_tf.evaluation.data_check import examine, report, sample_sheet, suspicions
+from segnet_tf.evaluation.visualize import as_rgb, palette_image
+from segnet_tf.files import replacing
+
+__all__ = ["main"]
+
+SPLITS = ("train", "val", "test")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Reads the flags, then checks the data set or writes pictures of it.
+
+    Args:
+        arguments: the flags; None: those of the command line.
+    """
+    parser = cli.parser("data", __doc__, takes="NAME")
+    add = parser.add_argument
+    add("name", metavar="NAME", help=f"data set: {', '.join(DATASETS)}")
+    add("--data-dir", metavar="FOLDER", help="folder of the data set")
+    add(
+        "--channels",
+        type=int,
+        choices=CHANNELS,
+        default=3,
+        help="channels of an image: 1 grey, 3 RGB; folder also 4, RGBA as stored [3]",
+    )
+    add("--sheet", metavar="FILE", help="sheet of samples [<NAME>-samples.png]")
+    add(
+        "--write",
+        metavar="FOLDER",
+        type=Path,
+        help="write pictures into this folder, and check nothing",
+    )
+    add("--split", default="train", help="with --write: split of the pictures [train]")
+    add(
+        "--count",
+        type=int,
+        default=1,
+        metavar="N",
+        help="with --write: number of pictures [1]",
+    )
+    found = parser.parse_args(arguments)
+    if found.write:
+        split = load(found.name, found.split, found.data_dir, found.channels)
+        write(split, found.count, found.write)
+    else:
+        sheet = found.sheet or f"{found.name}-samples.png"
+        check(found.name, found.data_dir, found.channels, sheet)
+
+
+def write(split: Split, count: int, folder: Path) -> None:
+    """Writes the first pictures as <stem>.png, their labels as <stem>_truth.png.
+
+    Args:
+        split: the pictures and labels.
+        count: the number of pictures.
+        folder: made if it is not there.
+
+    Raises:
+        UserError: if the split has fewer pictures.
+    """
+    if not 1 <= count <= len(split):
+        raise UserError(
+            f"--count: {count}, must be 1 to {len(split)}, the number of pictures "
+            f"in {split.name}"
+        )
+    for index in range(count):
+        image, labels = split.read(index)
+        stem = Path(split.names[index]).stem
+        pictures = {
+            f"{stem}.png": Image.fromarray(as_rgb(image)),
+            f"{stem}_truth.png": palette_image(labels, split.info),
+        }
+        for name, picture in pictures.items():
+            with replacing(folder / name) as temporary:
+                picture.save(temporary)
+        print(folder / f"{stem}.png")
+
+
+def check(name: str, data_dir: str | None, channels: int, sheet: str) -> None:
+    """Prints what a data set contains and what looks wrong, and draws samples of it.
+
+    The process ends with exit code 1 if a file or a whole split cannot be used.
+
+    Args:
+        name: a key of `segnet_tf.datasets.registry.DATASETS`.
+        data_dir: the folder of the data set.
+        channels: of an image: 1, 3 or 4.
+        sheet: path of the sheet of samples.
+
+    Raises:
+        UserError: if no split can be loaded.
+    """
+    splits, unusable = _load_splits(name, data_dir, channels)
+    found = [examine(split) for split in splits]
+    unusable += [line for findings in found for line in findings.unreadable]
+    _show("cannot be used", unusable)
+    readable = [findings for findings in found if len(findings.indices)]
+    if readable:
+        print(*report(readable), sep="\n")
+        _show("suspicious", suspicions(readable))
+        with replacing(sheet) as temporary:
+            sample_sheet(readable[0]).save(temporary)
+        split = readable[0].split.name
+        print(f"\n{sheet}: samples of {split}, void hatched; look at them")
+    if unusable:
+        sys.exit(1)
+
+
+def _load_splits(
+    name: str, data_dir: str | None, channels: int
+) -> tuple[list[Split], list[str]]:
+    """The splits that load, and one line for each that is there but does not load.
+
+    Splits that are not there are printed. Raises UserError if no split loads.
+    """
+    splits, unusable, missing = [], [], []
+    for split in SPLITS:
+        try:
+            splits.append(load(name, split, data_dir, channels))
+        except MissingSplit as error:
+            missing.append(str(error))
+        except UserError as error:
+            unusable.append(str(error))
+    if not splits:
+        raise UserError((unusable or missing)[0])
+    _show("not there", missing)
+    return splits, unusable
+
+
+def _show(heading: str, lines: list[str]) -> None:
+    if lines:
+        print(f"\n{heading}:", *lines, sep="\n  ")

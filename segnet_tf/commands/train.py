@@ -1,0 +1,74 @@
+"""Trains a network and writes everything into a run folder.
+
+    segnet train                                        # generated scenes, SegNetLite
+    segnet train --dataset camvid --data-dir CamVid     # CamVid from a folder
+    segnet train --dataset camvid --data-dir CamVid --resume
+    segnet train --recipe paper_segnet_basic            # a named set of options
+"""
+
+from segnet_tf.console import cli
+from segnet_tf.console.options import add_flags
+from segnet_tf.console.quiet import import_tensorflow
+from segnet_tf.models.networks import NETWORKS
+from segnet_tf.training.config import GROUPS, TrainConfig
+from segnet_tf.training.recipes import RECIPES
+
+__all__ = ["main"]
+
+RENAMED = {
+    "--scale": "--zoom",
+    "--light": "--color-jitter",
+    "--degrade": "--corruption",
+    "--keep": "--save-best or --save-last",
+    "--reestimate-bn": "--recalibrate-bn",
+    "--encoder-rate-factor": "--encoder-lr-multiplier",
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Reads the flags and trains.
+
+    Args:
+        arguments: the flags; None: those of the command line.
+    """
+    parser = cli.parser("train", __doc__, _epilog())
+    parser.add_argument(
+        "--recipe",
+        metavar="NAME",
+        help="named set of options, listed below; a flag beside it wins",
+    )
+    parser.add_argument(
+        "--output", metavar="FOLDER", help="run folder [runs/<dataset>-<model>]"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on after the last finished epoch of the run with these options",
+    )
+    for title, group in GROUPS.items():
+        add_flags(parser.add_argument_group(title), group)
+    cli.add_renamed(parser, RENAMED)
+    found = vars(parser.parse_args(arguments))
+    name, output, resume = (found.pop(key) for key in ("recipe", "output", "resume"))
+    options = {}
+    if name is not None:
+        recipe = cli.chosen("recipe", name, RECIPES)
+        print(f"recipe {name}: {recipe.expects}")
+        options = recipe.options
+    given = {key: value for key, value in found.items() if value is not None}
+    config = TrainConfig.of(**{**options, **given})
+
+    import_tensorflow()
+    from segnet_tf.training.trainer import train
+
+    train(config, output, resume)
+
+
+def _epilog() -> str:
+    """The networks and the recipes; they are too many for the line of a flag."""
+    lines = ["networks (--model), with their trainable parameters for 11 classes:"]
+    for name, network in NETWORKS.items():
+        lines.append(f"  {name:<39}{network.parameters:>12,}  {network.summary}")
+    lines += ["", "recipes (--recipe), with their cost and result:"]
+    lines += [f"  {name}: {recipe.expects}" for name, recipe in RECIPES.items()]
+    return "\n".join(lines)

@@ -1,0 +1,57 @@
+"""Packages that are not installed, and the command that installs them."""
+
+import re
+import shlex
+from importlib.util import find_spec
+from pathlib import Path
+
+import segnet_tf
+from segnet_tf.errors import UserError
+
+__all__ = ["missing_package"]
+
+CHECKOUT = Path(segnet_tf.__file__).parents[1]
+
+
+def missing_package(error: ModuleNotFoundError) -> UserError | None:
+    """What to say if an import failed because a package is not installed.
+
+    Returns:
+        An error of one line; None if the package is there, but not the module that was
+        asked of it, which is a defect.
+    """
+    package = (error.name or "").split(".")[0]
+    if not package or find_spec(package):
+        return None
+    return UserError(f"this needs the package {package}: {_install_command(package)}")
+
+
+def _install_command(package: str) -> str:
+    """Installs all that is missing, in the versions that this package was made for."""
+    requirements = CHECKOUT / "requirements.txt"
+    if requirements.is_file():
+        return shlex.join(["pip", "install", "-r", str(requirements)])
+    missing = [line for line in _requirements() if not _is_installed(line)]
+    return shlex.join(["pip", "install", *(missing or [package])])
+
+
+def _requirements() -> list[str]:
+    """What the installed package requires, but for its extras."""
+    from importlib import metadata  # takes 20 ms, of no use to who misses nothing
+
+    try:
+        required = metadata.requires("segnet-tf") or []
+    except metadata.PackageNotFoundError:
+        return []
+    return [line for line in required if "extra ==" not in line]
+
+
+def _is_installed(requirement: str) -> bool:
+    from importlib import metadata
+
+    name = re.split(r"[^\w.-]", requirement)[0]
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

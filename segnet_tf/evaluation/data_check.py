@@ -1,0 +1,203 @@
+"""A look at a data set before it costs hours: what is in it, and what looks wrong."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from segnet_tf.datasets.dataset import IGNORE_LABEL, Split
+from segnet_tf.errors import UserError
+
+__all__ = ["Findings", "examine", "report", "sample_sheet", "suspicions"]
+
+_SMALLEST_SIDE = 32  # five poolings leave one position of it
+_LISTED = 5  # names in a line before "and n more"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What one pass over a split found; rows are its readable images, in order.
+
+    Attributes:
+        split: the split.
+        indices: int (images,), their places in the split.
+        counts: int64 (images, classes), pixels of every class.
+        pixels: int64 (images,), void included.
+        sizes: how many images are so many pixels (width, height).
+        digests: a hash of every image's pixels.
+        unreadable: a line for every file that could not be read.
+        odd: kind of suspicion -> names of the images it falls on.
+    """
+
+    split: Split
+    indices: np.ndarray
+    counts: np.ndarray
+    pixels: np.ndarray
+    sizes: Counter
+    digests: tuple[str, ...]
+    unreadable: tuple[str, ...]
+    odd: dict[str, tuple[str, ...]]
+
+    @property
+    def names(self) -> list[str]:
+        return [self.split.names[index] for index in self.indices]
+
+
+def examine(split: Split) -> Findings:
+    """Reads every image and mask of a split, going on after one that is faulty."""
+    rows, sizes, unreadable, odd = [], Counter(), [], defaultdict(list)
+    for index, name in enumerate(split.names):
+        try:
+            image, labels = split.read(index)
+        except UserError as error:
+            unreadable.append(str(error))
+            continue
+        counts = np.bincount(labels.reshape(-1), minlength=256)
+        digest = hashlib.sha1(image.tobytes()).hexdigest()
+        rows.append((index, counts[: split.info.num_classes], labels.size, digest))
+        sizes[image.shape[1], image.shape[0]] += 1
+        for kind in _oddities(image, counts):
+            odd[kind].append(name)
+    indices, counts, pixels, digests = zip(*rows, strict=True) if rows else ((),) * 4
+    return Findings(
+        split=split,
+        indices=np.array(indices, np.int64),
+        counts=np.array(counts, np.int64).reshape(-1, split.info.num_classes),
+        pixels=np.array(pixels, np.int64),
+        sizes=sizes,
+        digests=digests,
+        unreadable=tuple(unreadable),
+        odd={kind: tuple(names) for kind, names in odd.items()},
+    )
+
+
+def _oddities(image: np.ndarray, counts: np.ndarray) -> Iterator[str]:
+    found = set(np.flatnonzero(counts).tolist())
+    if (image == image[0, 0]).all():
+        yield "the image is one flat colour"
+    if min(image.shape[:2]) < _SMALLEST_SIDE:
+        yield f"smaller than {_SMALLEST_SIDE} pixels"
+    if found == {IGNORE_LABEL}:
+        yield "all void, nothing to learn from"
+    elif found == {0, IGNORE_LABEL}:
+        yield "only ids 0 and 255, a black-and-white mask?"
+    elif len(found) == 1:
+        yield "one class fills the mask"
+
+
+def suspicions(found: list[Findings]) -> list[str]:
+    """Lines about what no file shows by itself, and the odd files of every split."""
+    lines = []
+    for findings in found:
+        for kind, names in findings.odd.items():
+            lines.append(f"{findings.split.name}: {kind}: {_some(names)}")
+    where = defaultdict(list)
+    for findings in found:
+        for name, digest in zip(findings.names, findings.digests, strict=True):
+            where[digest].append(f"{findings.split.name}/{name}")
+    copies = [" = ".join(places) for places in where.values() if len(places) > 1]
+    if copies:
+        lines.append(f"the same picture more than once: {_some(copies)}")
+    first, classes = found[0], found[0].split.info.classes
+    seen = first.counts.sum(axis=0) > 0
+    if not seen.all():
+        absent = [name for name, there in zip(classes, seen, strict=True) if not there]
+        lines.append(f"{first.split.name}: no pixel of {_some(absent)}")
+    return lines
+
+
+def _some(names: list[str] | tuple[str, ...]) -> str:
+    text = ", ".join(names[:_LISTED])
+    more = len(names) - _LISTED
+    return f"{text} and {more} more" if more > 0 else text
+
+
+def report(found: list[Findings]) -> list[str]:
+    """Lines for people: images and sizes of every split, then a table of classes."""
+    lines = []
+    for findings in found:
+        sizes = [
+            f"{width}x{height}" + (f" ({times})" if len(findings.sizes) > 1 else "")
+            for (width, height), times in findings.sizes.most_common()
+        ]
+        lines.append(
+            f"{findings.split.name}: {len(findings.indices)} of "
+            f"{len(findings.split)} images readable, {_some(sizes) or 'none'}"
+        )
+    return lines + [""] + _class_table(found)
+
+
+def _class_table(found: list[Findings]) -> list[str]:
+    """Share of the labelled pixels a class and split; weights from the first split."""
+    from segnet_tf.datasets.class_weights import median_frequency_weights
+
+    first = found[0]
+    width = max(map(len, (*first.split.info.classes, "void, of all pixels")))
+    columns = "".join(f"{findings.split.name:>9}" for findings in found)
+    lines = [f"{'share of pixels':<{width}}{columns}   images  weight"]
+    weights = median_frequency_weights(first.counts, first.pixels)
+    images = (first.counts > 0).sum(axis=0)
+    totals = [findings.counts.sum(axis=0) for findings in found]
+    for index, name in enumerate(first.split.info.classes):
+        shares = "".join(
+            f"{total[index] / max(total.sum(), 1):>9.2%}" for total in totals
+        )
+        row = f"{name:<{width}}{shares}{images[index]:>9}{weights[index]:>8.3f}"
+        lines.append(row)
+    void = "".join(
+        f"{1 - total.sum() / max(findings.pixels.sum(), 1):>9.2%}"
+        for total, findings in zip(totals, found, strict=True)
+    )
+    return [
+        *lines,
+        f"{'void, of all pixels':<{width}}{void}",
+        f"images and weight (median frequency): of {first.split.name}",
+    ]
+
+
+def sample_sheet(findings: Findings, samples: int = 8, width: int = 320) -> Image.Image:
+    """Images spread over a split, each beside its labels, and a legend of all classes.
+
+    Args:
+        samples: how many, two in a row.
+        width: of one picture, in pixels.
+    """
+    from segnet_tf.evaluation.visualize import legend
+
+    info, indices = findings.split.info, findings.indices
+    chosen = np.unique(np.linspace(0, len(indices) - 1, samples).round().astype(int))
+    panels = [_panel(findings.split, int(indices[place]), width) for place in chosen]
+    total = findings.counts.sum(axis=0)
+    shares = [
+        (index, total[index] / max(total.sum(), 1)) for index in range(len(total))
+    ]
+    key = legend(shares, info, 1 - total.sum() / max(findings.pixels.sum(), 1))
+    rows = [panels[start : start + 2] for start in range(0, len(panels), 2)]
+    heights = [max(panel.height for panel in row) for row in rows]
+    column_width = panels[0].width + 10
+    size = (2 * column_width + key.width, max(sum(heights), key.height))
+    sheet = Image.new("RGB", size, "white")
+    for row, top in zip(rows, np.cumsum([0, *heights]).tolist(), strict=False):
+        for column, panel in enumerate(row):
+            sheet.paste(panel, (column * column_width, top))
+    sheet.paste(key, (2 * column_width, 0))
+    return sheet
+
+
+def _panel(split: Split, index: int, width: int) -> Image.Image:
+    """An image and its labels side by side, with the image's name above."""
+    from segnet_tf.evaluation.visualize import fit_width, font, overlay
+
+    small, ids = fit_width(width, *split.read(index))
+    height, fitted_width = ids.shape
+    tinted = overlay(small, ids, split.info, opacity=0.75)
+    panel = Image.new("RGB", (2 * width + 4, height + 22), "white")
+    name = split.names[index]
+    ImageDraw.Draw(panel).text((2, 2), name, fill="black", font=font(13))
+    panel.paste(Image.fromarray(small), (0, 20))
+    # overlay() puts a legend to the right; the sheet has one for all.
+    panel.paste(tinted.crop((0, 0, fitted_width, height)), (width + 4, 20))
+    return panel

@@ -1,0 +1,160 @@
+"""From a network to the bytes of a `.tflite` file: TensorFlow's converter, set up.
+
+Sources for the choices: LiteRT's converter takes a Keras 3 model through a SavedModel
+(from its concrete functions it leaves variables behind), and a static batch of 1
+(with a free one, dilated convolutions become SPACE_TO_BATCH).
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.lite.python import schema_py_generated as schema
+
+from segnet_tf.console.quiet import notices_kept_back
+from segnet_tf.errors import UserError
+
+__all__ = ["converted", "write_archive"]
+
+LARGE = 0.01
+"""Share of a file's elements from which on a constant is halved in float16."""
+
+
+def converted(
+    serve: Callable,
+    model: keras.Model,
+    quantize: str,
+    input_dtype: str,
+    calibration: Sequence[np.ndarray],
+) -> bytes:
+    """A flatbuffer of builtin operators.
+
+    Args:
+        serve: a tf.function of one image, (1, H, W, C).
+        model: what it calls, whose variables go along.
+        quantize, input_dtype, calibration: as in
+            `segnet_tf.export.tflite.export_tflite`.
+
+    Raises:
+        UserError: if other operators would be needed.
+    """
+    from tensorflow.lite.python.convert import ConverterError
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_archive(folder, model, {"serving_default": serve})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        _set_up(converter, quantize, input_dtype, calibration)
+        with notices_kept_back():
+            try:
+                flat = converter.convert()
+            except ConverterError as error:
+                reason = str(error).strip().splitlines()[0]
+                raise UserError(
+                    f"{model.name}: cannot be written in TFLite's builtin operators "
+                    f"({reason})"
+                ) from error
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    file = flatbuffer_utils.convert_bytearray_to_object(bytearray(flat))
+    # An integer file has its integer input from the converter.
+    if quantize != "int8" and input_dtype == "uint8":
+        _dequantize_image(file)
+    if quantize == "float16":
+        _halve_large_constants(file)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(file))
+
+
+def _set_up(converter, quantize: str, input_dtype: str, calibration) -> None:
+    # No Flex operators, whatever else is asked for: stock runtimes lack them.
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if quantize in ("dynamic", "int8"):
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantize == "int8":
+        batches = [image[None].astype(np.float32) for image in calibration]
+        converter.representative_dataset = lambda: ([batch] for batch in batches)
+        if input_dtype == "uint8":
+            converter.inference_input_type = tf.uint8
+
+
+def _dequantize_image(file) -> None:
+    """Makes the image's CAST to float a DEQUANTIZE with scale 1, the same function.
+
+    XNNPACK takes it, unlike CAST, and float16 needs that: the operators that widen
+    float16 weights do not wait for a CAST, so they would become a piece of their own
+    and widen all weights anew for every image.
+    """
+    graph = file.subgraphs[0]
+    [image] = graph.inputs
+    [cast] = [operator for operator in graph.operators if image in operator.inputs]
+    cast.opcodeIndex = _dequantize_code(file)
+    cast.builtinOptionsType = schema.BuiltinOptions.DequantizeOptions
+    cast.builtinOptions = schema.DequantizeOptionsT()
+    scale = schema.QuantizationParametersT()
+    scale.scale, scale.zeroPoint = [1.0], [0]
+    graph.tensors[image].quantization = scale
+
+
+def _halve_large_constants(file) -> None:
+    """Stores large float32 constants in float16, widened when the file is loaded.
+
+    The converter's own float16 takes all of them. Biases, depthwise kernels and the
+    first layers hold next to no bytes, but most of what is lost: with them in float16
+    more than 0.1 % of a trained network's labels change, without it is 0.03 % for
+    SegNet, less than 0.01 % for SegNetLite.
+    """
+    graph, code = file.subgraphs[0], _dequantize_code(file)
+    operators, emptied = [], set()
+    stored = [buffer.data for buffer in file.buffers if buffer.data is not None]
+    least = LARGE * sum(len(data) // 4 for data in stored)
+    for index, tensor in enumerate(list(graph.tensors)):
+        data = file.buffers[tensor.buffer].data
+        if tensor.type != schema.TensorType.FLOAT32 or data is None:
+            continue
+        values = np.frombuffer(bytes(data), np.float32)
+        if values.size < least:
+            continue
+        half = schema.TensorT()
+        half.name, half.shape = tensor.name + b"_half", tensor.shape
+        half.type, half.buffer = schema.TensorType.FLOAT16, len(file.buffers)
+        half.quantization = schema.QuantizationParametersT()
+        buffer = schema.BufferT()
+        buffer.data = values.astype(np.float16).view(np.uint8)
+        file.buffers.append(buffer)
+        emptied.add(tensor.buffer)
+        tensor.buffer = 0  # the one without data
+        graph.tensors.append(half)
+        operator = schema.OperatorT()
+        operator.opcodeIndex = code
+        operator.inputs, operator.outputs = [len(graph.tensors) - 1], [index]
+        operator.builtinOptionsType = schema.BuiltinOptions.DequantizeOptions
+        operator.builtinOptions = schema.DequantizeOptionsT()
+        operators.append(operator)
+    graph.operators = operators + graph.operators
+    for index in emptied - {tensor.buffer for tensor in graph.tensors}:
+        file.buffers[index].data = None
+
+
+def _dequantize_code(file) -> int:
+    """The place of DEQUANTIZE among the operators that the file uses."""
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
+    code.version = 3
+    for place, known in enumerate(file.operatorCodes):
+        if (known.builtinCode, known.version) == (code.builtinCode, code.version):
+            return place
+    file.operatorCodes.append(code)
+    return len(file.operatorCodes) - 1
+
+
+def write_archive(
+    folder: str | os.PathLike, model: keras.Model, endpoints: dict[str, Callable]
+) -> None:
+    """Writes a SavedModel with one signature an endpoint."""
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    for name, function in endpoints.items():
+        archive.add_endpoint(name, function)
+    archive.write_out(str(folder), verbose=False)

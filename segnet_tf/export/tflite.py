@@ -1,0 +1,84 @@
+"""TFLite: one file of builtin operators, for phones, browsers and servers."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from segnet_tf.datasets.dataset import DatasetInfo
+from segnet_tf.export.contract import checked, head
+from segnet_tf.export.converter import converted
+from segnet_tf.export.quantization import check_calibration, sum_limits
+from segnet_tf.export.xnnpack import xnnpack_model
+from segnet_tf.files import replacing, write_json
+from segnet_tf.inference.model_file import LABELS_ENTRY
+from segnet_tf.inference.receptive_field import receptive_field, size_multiple
+from segnet_tf.inference.tflite_metadata import (
+    Metadata,
+    append_metadata,
+    multiple_that_runs,
+)
+
+__all__ = ["export_tflite"]
+
+
+def export_tflite(
+    model: keras.Model,
+    path: str | os.PathLike,
+    info: DatasetInfo,
+    size: tuple[int, int],
+    quantize: str = "none",
+    result: str = "logits",
+    input: str = "uint8",
+    calibration: Sequence[np.ndarray] = (),
+) -> Metadata:
+    """Writes a `.tflite` file of builtin operators only.
+
+    Args:
+        model: logits (B, H, W, classes) from float32 (B, H, W, C) in [0, 255].
+        path: replaced in one step.
+        info: the classes the model predicts.
+        size: height and width of the input tensor.
+        quantize: a key of `segnet_tf.export.formats.PRECISIONS`.
+        result: "logits" or "probabilities", float32 (1, H, W, classes), or "labels",
+            uint8 (1, H, W).
+        input: dtype of the images, "uint8" or "float32", 0 to 255 either way.
+        calibration: images, uint8 (height, width, C), for int8.
+
+    Returns:
+        What the file says about itself.
+
+    Raises:
+        UserError: for a model, size or calibration that cannot be exported.
+    """
+    info = checked(model, info, size)
+    check_calibration(quantize, len(calibration))
+    multiple = size_multiple(model)
+    fits = size[0] % multiple == 0 and size[1] % multiple == 0
+    if quantize == "int8":
+        limits = sum_limits(model, (image.astype(np.float32) for image in calibration))
+        twin = xnnpack_model(model, *size, integer=True, limits=limits)
+    else:
+        # Where bytes count rather than speed, the kernels stay small.
+        twin = xnnpack_model(model, *size, winograd=quantize == "none")
+    # The converter gives an integer file its integer input.
+    dtype = "float32" if quantize == "int8" else input
+    image = tf.TensorSpec((1, *size, model.input_shape[-1]), dtype, name="image")
+
+    @tf.function(input_signature=[image])
+    def serve(image):
+        logits = twin(tf.cast(image, tf.float32), training=False)
+        return {result: head(logits, result)}
+
+    flat = converted(serve, twin, quantize, input, calibration)
+    with replacing(path) as temporary:
+        temporary.write_bytes(flat)
+        multiple = multiple_that_runs(temporary, multiple) if fits else None
+        metadata = Metadata(info, result, size, multiple, receptive_field(model))
+        append_metadata(temporary, metadata)
+    write_json(Path(path).with_name(LABELS_ENTRY), asdict(info))
+    return metadata

@@ -1,0 +1,211 @@
+"""Convolutions that give the same for less, in operators that every runtime has.
+
+Large 3x3 ones take 16 products where the plain form has 36: Winograd's minimal
+filtering F(2x2, 3x3), as Lavin and Gray describe it in "Fast Algorithms for
+Convolutional Neural Networks", CVPR 2016, arXiv:1509.09308, section 4.1. Sixteen
+depthwise convolutions of stride 2 transform the tiles, sixteen 1x1 convolutions
+multiply, sums and differences put the output together. The kernels take 16/9 of the
+space.
+
+One of few channels before a 2x2 pooling gives the four corners of the windows apart,
+each by a convolution of stride 2, so that a map of full size is neither written nor
+taken apart again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from segnet_tf.layers.pooling import MaxPoolingWithArgmax2D, MaxUnpooling2D
+
+__all__ = ["CornerConv2D", "WinogradConv2D", "faster_convolutions"]
+
+FEWEST_CHANNELS = 128
+"""With fewer, in or out, Winograd's transforms cost what the products save."""
+
+MOST_CHANNELS = 4
+"""With more, corners cost in padded copies of the input what they save."""
+
+TILE = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
+"""Transforms the four lines of a tile; tiles begin two lines apart."""
+
+KERNEL = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+"""Transforms the three lines of a kernel."""
+
+
+class WinogradConv2D(keras.layers.Layer):
+    """A 3x3 convolution, stride 1, "same"; plain on maps of odd height or width.
+
+    Input: float32 (B, H, W, channels), height and width known. Output: float32
+        (B, H, W, filters).
+
+    Args:
+        kernel: float (3, 3, channels, filters).
+        bias: float (filters,).
+        activation: of the sums.
+    """
+
+    def __init__(self, kernel, bias, activation: Callable = tf.identity, **kwargs):
+        super().__init__(**kwargs)
+        self.kernel = np.asarray(kernel, np.float32)
+        self.bias = np.asarray(bias, np.float32)
+        self.activation = activation
+        kernels = np.einsum("ai,bj,ijcf->abcf", KERNEL, KERNEL, kernel)
+        self.kernels = kernels.astype(np.float32)
+
+    def call(self, x):
+        if x.shape[1] % 2 or x.shape[2] % 2:
+            return _convolved(self, x, 1, "SAME")
+        products = [[self._product(x, i, j) for i in range(4)] for j in range(4)]
+        rows = zip(*[_summed(column) for column in products], strict=True)
+        corners = [self.activation(corner) for row in rows for corner in _summed(row)]
+        return tf.nn.depth_to_space(tf.concat(corners, axis=-1), 2)
+
+    def _product(self, x, i: int, j: int):
+        """The tiles at place i, j of their transform, times the kernel's there."""
+        (rows, above), (columns, before) = _taps(i), _taps(j)
+        kernel = np.outer(rows, columns)[..., None, None].astype(np.float32)
+        kernel = np.repeat(kernel, x.shape[-1], axis=2)
+        around = [[0, 0], [above, 1 - above], [before, 1 - before], [0, 0]]
+        tiles = tf.nn.depthwise_conv2d(tf.pad(x, around), kernel, [1, 2, 2, 1], "VALID")
+        product = tf.nn.conv2d(tiles, self.kernels[i, j][None, None], 1, "VALID")
+        # Place 1, 1 is added in all four corners.
+        return product + self.bias if i == j == 1 else product
+
+
+def _taps(line: int) -> tuple[np.ndarray, int]:
+    """Three taps that make a line of the transform, and how many lines of padding
+    come before the map: no line reads more than three in a row of the tile's four."""
+    return (TILE[line, 1:], 0) if line == 3 else (TILE[line, :3], 1)
+
+
+def _summed(terms) -> tuple:
+    """Both output lines, from the four products that they are made of."""
+    first, second, third, fourth = terms
+    return first + (second + third), (second - third) - fourth
+
+
+class CornerConv2D(keras.layers.Layer):
+    """A 3x3 convolution of stride 1, "same", and its output by corners of 2x2 windows.
+
+    Input: float32 (B, H, W, channels), height and width known. Output: the map
+        (B, H, W, filters), and where height and width are even its four corners, row
+        by row, each (B, H / 2, W / 2, filters). What nobody reads is not computed.
+
+    Args:
+        kernel, bias, activation: as for `WinogradConv2D`.
+    """
+
+    def __init__(self, kernel, bias, activation: Callable = tf.identity, **kwargs):
+        super().__init__(**kwargs)
+        self.kernel = np.asarray(kernel, np.float32)
+        self.bias = np.asarray(bias, np.float32)
+        self.activation = activation
+
+    def call(self, x):
+        outputs = [_convolved(self, x, 1, "SAME")]
+        if x.shape[1] % 2 == x.shape[2] % 2 == 0:
+            for row, column in np.ndindex(2, 2):
+                around = [[0, 0], [1 - row, row], [1 - column, column], [0, 0]]
+                outputs.append(_convolved(self, tf.pad(x, around), 2, "VALID"))
+        return outputs
+
+
+def _convolved(layer: WinogradConv2D | CornerConv2D, x, stride: int, padding: str):
+    """The plain convolution that the layer stands for."""
+    sums = tf.nn.conv2d(x, layer.kernel, stride, padding) + layer.bias
+    return layer.activation(sums)
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """A convolution, and the normalisation and activation that only it feeds."""
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    activation: Callable
+    followers: tuple[keras.layers.Layer, ...]
+
+
+def faster_convolutions(
+    model: keras.Model, winograd: bool
+) -> tuple[dict[str, keras.layers.Layer], set[str]]:
+    """What to put in place of some of a network's 3x3 convolutions.
+
+    Args:
+        model: a functional model, with its weights.
+        winograd: whether kernels may grow.
+
+    Returns:
+        By a convolution's name, the layer that stands for it and for the batch
+        normalisation and the ReLU that follow; and the names of those, idle then.
+    """
+    replaced, idle = {}, set()
+    for layer in filter(_is_plain, model.layers):
+        chain = _chain(layer)
+        channels, filters = layer.kernel.shape[2:]
+        if winograd and min(channels, filters) >= FEWEST_CHANNELS:
+            kind = WinogradConv2D
+        elif channels <= MOST_CHANNELS and _only_pooled((layer, *chain.followers)[-1]):
+            kind = CornerConv2D
+        else:
+            continue
+        replaced[layer.name] = kind(
+            chain.kernel, chain.bias, chain.activation, name=layer.name
+        )
+        idle |= {follower.name for follower in chain.followers}
+    return replaced, idle
+
+
+def _is_plain(layer) -> bool:
+    return (
+        type(layer) is keras.layers.Conv2D
+        and layer.kernel_size == (3, 3)
+        and layer.strides == layer.dilation_rate == (1, 1)
+        and layer.padding == "same"
+        and layer.groups == 1
+        and layer.activation is keras.activations.linear
+    )
+
+
+def _only_pooled(layer) -> bool:
+    """Whether a pooling reads it, and otherwise unpoolings, for its size."""
+    readers = {type(node.operation) for node in layer._outbound_nodes}
+    return MaxPoolingWithArgmax2D in readers and readers <= {
+        MaxPoolingWithArgmax2D,
+        MaxUnpooling2D,
+    }
+
+
+def _chain(layer) -> _Chain:
+    norm = _follower(layer, keras.layers.BatchNormalization)
+    relu = _follower(norm or layer, keras.layers.ReLU)
+    bounds = relu and (relu.negative_slope, relu.threshold, relu.max_value)
+    activation = {(0, 0, None): tf.nn.relu, (0, 0, 6): tf.nn.relu6}.get(bounds)
+    followers = [norm, relu if activation else None]
+    kernel, bias = _folded(layer, norm)
+    return _Chain(
+        kernel, bias, activation or tf.identity, tuple(filter(None, followers))
+    )
+
+
+def _follower(layer, kind: type):
+    """The one layer that reads `layer`, where it is of this kind; else None."""
+    readers = [node.operation for node in layer._outbound_nodes]
+    return readers[0] if len(readers) == 1 and isinstance(readers[0], kind) else None
+
+
+def _folded(layer, norm) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel and bias of a convolution with the normalisation after it, if any."""
+    kernel = np.asarray(layer.kernel, np.float64)
+    bias = np.asarray(layer.bias) if layer.use_bias else np.zeros(layer.filters)
+    if norm is None:
+        return kernel, bias
+    scale = 1 / np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
+    if norm.scale:
+        scale = np.asarray(norm.gamma) * scale
+    shift = np.asarray(norm.beta) if norm.center else 0
+    return kernel * scale, shift + (bias - np.asarray(norm.moving_mean)) * scale

@@ -1,0 +1,160 @@
+"""Model files that know their classes.
+
+A `.keras` file is a zip archive; ours carries one more entry, `labels.json`, with the
+class names, their colours, the void id, the number of an image's channels and the size
+of the training images, so that whoever has the file can feed it and read its
+predictions.
+"""
+
+import json
+import os
+import zipfile
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from segnet_tf.console.cli import command
+from segnet_tf.datasets.dataset import DatasetInfo
+from segnet_tf.errors import UserError
+from segnet_tf.files import replacing
+
+__all__ = [
+    "FORMS",
+    "LABELS_ENTRY",
+    "SHIPPED_MODEL",
+    "SHIPPED_MODELS",
+    "find_model",
+    "load_model",
+    "read_labels",
+    "save_model",
+]
+
+LABELS_ENTRY = "labels.json"
+
+FORMS = ("model.tflite", "model.keras", "saved_model.pb")
+"""What makes a folder a model's, the fastest to run first."""
+
+_PACKAGE = Path(__file__).parents[1]
+
+SHIPPED_MODELS = next(
+    folder
+    for folder in (_PACKAGE / "saved_models", _PACKAGE.parent / "saved_models")
+    if folder.is_dir() or folder.parent != _PACKAGE
+)
+"""The folder of the models that come along: in an installed package inside it, in a
+checkout beside it."""
+
+SHIPPED_MODEL = SHIPPED_MODELS / "segnet_lite_camvid"
+"""What `predict` uses unless told otherwise."""
+
+
+def find_model(
+    model: str | os.PathLike | None = None, forms: tuple[str, ...] = FORMS
+) -> Path:
+    """The model that a path, or its absence, stands for.
+
+    Args:
+        model: a model file, or a folder that holds one of `forms`: a run's, a shipped
+            model's, a SavedModel's. Without it: the shipped model, else the newest
+            run under runs/.
+
+    Returns:
+        A file, or the folder of a SavedModel.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if model is not None:
+        path = Path(model)
+        found = _in_folder(path, forms) if path.is_dir() else path
+        if found is None or not found.exists():
+            raise UserError(
+                f"{model}: no model there: name a model file, or a folder that holds "
+                + " or ".join(forms)
+            )
+        if forms == ("model.keras",) and found.suffix != ".keras":
+            raise UserError(f"{model}: is not a .keras file, which is needed here")
+        return found
+    runs = sorted(Path("runs").glob("*/model.keras"), key=lambda p: p.stat().st_mtime)
+    found = _in_folder(SHIPPED_MODEL, forms) or (runs[-1] if runs else None)
+    if found is None:
+        raise UserError(
+            f"no model: train one with `{command('train')}`, or give --model"
+        )
+    return found
+
+
+def _in_folder(folder: Path, forms: tuple[str, ...]) -> Path | None:
+    for name in forms:
+        if (folder / name).is_file():
+            return folder if name == "saved_model.pb" else folder / name
+    return None
+
+
+def save_model(model, path: str | os.PathLike, info: DatasetInfo) -> None:
+    """Writes what gets shipped: the network and its classes, no optimizer state.
+
+    Args:
+        model: a functional keras.Model, compiled or not.
+        path: must end in ".keras"; replaced in one step.
+        info: the data set whose classes the model predicts; how many channels its
+            images have is the model's to say.
+    """
+    import keras
+
+    info = replace(info, channels=model.inputs[0].shape[-1])
+    bare = keras.Model(model.input, model.output, name=model.name)
+    with replacing(path) as temporary:
+        bare.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(LABELS_ENTRY, json.dumps(asdict(info), indent=2))
+
+
+def load_model(path: str | os.PathLike):
+    """Loads a `.keras` file, ours or one that plain Keras saved with our layers.
+
+    Keras' safe mode stays on: a file cannot bring code of its own.
+
+    Returns:
+        An uncompiled keras.Model.
+
+    Raises:
+        UserError: if the file is missing, damaged, no `.keras` file, or holds
+            layers that are not known here.
+    """
+    path = _checked(path)
+    import keras
+
+    # Importing registers the layers that the file names.
+    import segnet_tf.layers  # noqa: F401
+
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(f"{path}: no model that can be loaded ({reason})") from error
+
+
+def read_labels(path: str | os.PathLike) -> DatasetInfo | None:
+    """The classes a model file carries, or None if it carries none.
+
+    Raises:
+        UserError: if the file is missing, damaged or no zip archive.
+    """
+    path = _checked(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if LABELS_ENTRY not in archive.namelist():
+                return None
+            labels = json.loads(archive.read(LABELS_ENTRY))
+        return DatasetInfo.from_dict(labels)
+    except (ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: its {LABELS_ENTRY} is damaged") from error
+
+
+def _checked(path: str | os.PathLike) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such model file")
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path}: not a .keras model file, or a damaged one")
+    return path

@@ -1,0 +1,128 @@
+"""From a model file and an image to labels."""
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from segnet_tf.errors import UserError
+from segnet_tf.inference.model_file import find_model
+from segnet_tf.inference.resizing import resized_argmax, resized_scores, scaled
+from segnet_tf.inference.runtimes import open_runtime
+from segnet_tf.inference.tiling import in_tiles, padded, plan
+
+__all__ = ["Predictor"]
+
+
+class Predictor:
+    """A model ready to label images of any size.
+
+    An image much larger or smaller than those that the model was trained on is scaled
+    to as many pixels, and the answer back to its size (`segnet_tf.inference.resizing`).
+    An image whose size the file does not accept is padded by mirroring, and the answer
+    is cut back. An image that is too large for the memory is run in tiles that give the
+    same answer (`segnet_tf.inference.tiling`).
+
+    Args:
+        path: a `.tflite`, `.keras` or `.onnx` file, or the folder of a run, a shipped
+            model or a SavedModel, as train.py and export.py write them.
+        threads: on how many to compute; all cores by default.
+        native: run every image as large as it is, as parts of a large one should be
+            that the model was trained on parts of.
+
+    Attributes:
+        info: the classes that the labels stand for, the channels of an image, and the
+            size that images are scaled to; None: not known, or the file's form takes a
+            single size.
+
+    Raises:
+        UserError: if the file is no model, or does not name its classes. The
+            methods raise it for what the file does not give, for an image of other
+            channels, and for its size where the file was exported for a single other
+            one.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike, threads: int | None = None, native: bool = False
+    ):
+        self._path = find_model(path)
+        self._runtime = open_runtime(self._path, threads)
+        self._native = native
+        self.info = self._runtime.info
+
+    def keras_model(self):
+        """The keras.Model that a `.keras` file holds."""
+        if self._runtime.model is None:
+            raise UserError(f"{self._path}: no .keras file: name one, or a run")
+        return self._runtime.model
+
+    def logits(self, image: np.ndarray) -> np.ndarray:
+        """Logits float32 (H, W, classes) of an image uint8 (H, W, channels)."""
+        self._must_give("logits")
+        scores = self._collected(self.scaled(image), np.asarray)
+        return resized_scores(scores, image.shape[:2])
+
+    def probabilities(self, image: np.ndarray) -> np.ndarray:
+        """Probabilities float32 (H, W, classes) of an image uint8 (H, W, channels)."""
+        self._must_give("probabilities", "logits")
+        finish = _softmax if self._runtime.output == "logits" else np.asarray
+        return resized_scores(
+            self._collected(self.scaled(image), finish), image.shape[:2]
+        )
+
+    def labels(self, image: np.ndarray) -> np.ndarray:
+        """Class ids uint8 (H, W) of an image uint8 (H, W, channels)."""
+        size, image = image.shape[:2], self.scaled(image)
+        if self._runtime.output == "labels":
+            labels = Image.fromarray(self._collected(image, np.asarray))
+            return np.asarray(labels.resize(size[::-1], Image.Resampling.NEAREST))
+        if image.shape[:2] == size:
+            return self._collected(
+                image, lambda scores: scores.argmax(-1).astype(np.uint8)
+            )
+        return resized_argmax(self._collected(image, np.asarray), size)
+
+    def scaled(self, image: np.ndarray) -> np.ndarray:
+        """The image uint8 (H, W, channels) as large as the network is to see it."""
+        channels = self.info.channels
+        size = image.shape[:2]
+        shaped = image.shape == (*size, channels) and min(size) > 0
+        if not shaped or image.dtype != np.uint8:
+            raise UserError(
+                f"{self._path}: takes images (height, width, {channels}) of uint8, "
+                f"not {image.shape} of {image.dtype}"
+            )
+        return image if self._native else scaled(image, self.info.image_size)
+
+    def _must_give(self, *outputs: str) -> None:
+        given, wanted = self._runtime.output, outputs[0]
+        if given not in outputs:
+            raise UserError(
+                f"{self._path}: gives {given}, no {wanted}: a .tflite file exported "
+                f"with --result {wanted} does"
+            )
+
+    def _collected(self, image: np.ndarray, finish: Callable) -> np.ndarray:
+        """`finish` of the runtime's output, whole or tile by tile."""
+        height, width = image.shape[:2]
+        multiple = self._runtime.multiple
+        image = padded(image, height + -height % multiple, width + -width % multiple)
+
+        def run(source: np.ndarray) -> list[np.ndarray]:
+            scores = self._runtime.run(source)
+            if scores.shape[:2] != source.shape[:2]:
+                raise UserError(
+                    "{}: gives {}x{} for an image of {}x{}: it does not keep the "
+                    "size".format(self._path, *scores.shape[:2], *source.shape[:2])
+                )
+            return [finish(scores)]
+
+        tiles = plan(*image.shape[:2], field=self._runtime.receptive_field)
+        [collected] = in_tiles(image, tiles, run)
+        return collected[:height, :width]
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)

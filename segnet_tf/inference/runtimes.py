@@ -1,0 +1,234 @@
+"""A model file of any form, opened by its own runtime and ready to run on an image.
+
+Each form's runtime is imported when a file of that form is opened: a `.tflite` file
+needs LiteRT and NumPy alone.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segnet_tf.console.quiet import import_tensorflow
+from segnet_tf.datasets.dataset import DatasetInfo
+from segnet_tf.errors import UserError
+from segnet_tf.inference.model_file import LABELS_ENTRY, load_model, read_labels
+from segnet_tf.inference.tflite_metadata import (
+    interpreter,
+    litert_errors,
+    read_metadata,
+    resize,
+)
+from segnet_tf.inference.tiling import ReceptiveField
+
+__all__ = [
+    "OPENERS",
+    "Runtime",
+    "open_keras",
+    "open_onnx",
+    "open_runtime",
+    "open_savedmodel",
+    "open_tflite",
+]
+
+MOST_THREADS = 1024
+"""Beyond, runtimes fail in ways of their own."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A model file, ready to run.
+
+    Attributes:
+        run: uint8 (H, W, info.channels) -> float32 (H, W, classes), or uint8 (H, W) of
+            labels.
+        output: which it is: "logits", "probabilities" or "labels".
+        info: the classes it predicts.
+        multiple: what the image's height and width must be multiples of.
+        receptive_field: how tiles of a large image must overlap; None: run it whole.
+        model: the keras.Model that a `.keras` file holds; None: another form.
+    """
+
+    run: Callable[[np.ndarray], np.ndarray]
+    output: str
+    info: DatasetInfo
+    multiple: int = 1
+    receptive_field: ReceptiveField | None = None
+    model: object = None
+
+
+def open_tflite(path: Path, threads: int | None = None) -> Runtime:
+    """A `.tflite` file, by LiteRT."""
+    metadata = read_metadata(path)
+    loaded = interpreter(path, threads)
+    [source], [target] = loaded.get_input_details(), loaded.get_output_details()
+    depth = target["shape"][-1]
+    if metadata.output != "labels" and depth != metadata.info.num_classes:
+        raise UserError(
+            f"{path}: damaged: it names {metadata.info.num_classes} classes, "
+            f"and gives {depth}"
+        )
+    ready = None
+
+    def run(image):
+        nonlocal ready
+        # The size costs nothing where it is the one before.
+        if image.shape != ready:
+            metadata.check_size(*image.shape[:2])
+        with litert_errors(path):
+            if image.shape != ready:
+                resize(loaded, *image.shape[:2])
+                ready = image.shape
+            loaded.set_tensor(source["index"], image[None].astype(source["dtype"]))
+            loaded.invoke()
+            return loaded.get_tensor(target["index"])[0]
+
+    if metadata.multiple is None:
+        return Runtime(run, metadata.output, metadata.info)
+    return Runtime(
+        run, metadata.output, metadata.info, metadata.multiple, metadata.receptive_field
+    )
+
+
+def open_keras(path: Path, threads: int | None = None) -> Runtime:
+    """A `.keras` file, by Keras and TensorFlow."""
+    info = read_labels(path)
+    if info is None:
+        raise UserError(
+            f"{path}: does not name its classes: write it with segnet_tf.save_model"
+        )
+    tf = _tensorflow(threads)
+    from segnet_tf.inference.receptive_field import receptive_field
+
+    model = load_model(path)
+
+    # Without a graph, Keras would keep every layer's output until the last is there.
+    @tf.function(reduce_retracing=True)
+    def logits(image):
+        return model(tf.cast(image, tf.float32), training=False)
+
+    def run(image):
+        return logits(tf.constant(image[None])).numpy()[0]
+
+    return Runtime(
+        run, "logits", info, receptive_field=receptive_field(model), model=model
+    )
+
+
+def open_savedmodel(path: Path, threads: int | None = None) -> Runtime:
+    """The folder of a SavedModel, by TensorFlow."""
+    labels = path / "assets.extra" / LABELS_ENTRY
+    if not labels.is_file():
+        raise UserError(f"{path}: names no classes: not written by export.py")
+    stored = labels.read_text(encoding="utf-8", errors="replace")
+    tf = _tensorflow(threads)
+    try:
+        loaded = tf.saved_model.load(str(path))
+        serve = loaded.signatures["serving_default"]
+        dtype = serve.structured_input_signature[1]["image"].dtype
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"{path}: no SavedModel that can be loaded ({reason})"
+        ) from None
+
+    def run(image):
+        # A signature's function does not keep its model alive.
+        assert loaded is not None
+        return serve(image=tf.constant(image[None], dtype))["probabilities"].numpy()[0]
+
+    return _of_any_size(run, "probabilities", stored, path)
+
+
+def _of_any_size(run: Callable, output: str, stored: str, path: Path) -> Runtime:
+    """A runtime from what its file says of itself, in JSON."""
+    try:
+        metadata = json.loads(stored)
+        reach = metadata.get("footprint")
+        receptive_field = reach and ReceptiveField(**reach)
+        return Runtime(
+            run,
+            output,
+            DatasetInfo.from_dict(metadata),
+            receptive_field=receptive_field,
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise UserError(f"{path}: its {LABELS_ENTRY} is damaged") from None
+
+
+def open_onnx(path: Path, threads: int | None = None) -> Runtime:
+    """An `.onnx` file, by onnxruntime."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise UserError(
+            "running an ONNX file needs onnxruntime: pip install onnxruntime"
+        ) from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    try:
+        session = onnxruntime.InferenceSession(str(path), options)
+    except Exception as error:  # of many kinds, which it does not name in public
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{path}: onnxruntime cannot load it ({reason})") from None
+    source = session.get_inputs()[0].name
+    labels = session.get_modelmeta().custom_metadata_map.get("labels")
+    if labels is None:
+        raise UserError(f"{path}: names no classes: not written by export.py")
+
+    def run(image):
+        return session.run(None, {source: image[None].astype(np.float32)})[0][0]
+
+    return _of_any_size(run, "logits", labels, path)
+
+
+OPENERS = {
+    "tflite": open_tflite,
+    "keras": open_keras,
+    "savedmodel": open_savedmodel,
+    "onnx": open_onnx,
+}
+
+
+def open_runtime(
+    path: str | os.PathLike, threads: int | None = None, form: str | None = None
+) -> Runtime:
+    """Opens a `.tflite`, `.keras` or `.onnx` file, or the folder of a SavedModel.
+
+    Args:
+        threads: on how many to compute; all cores by default. TensorFlow takes it
+            before its first computation only.
+        form: a key of `OPENERS`; by default, the name says it.
+
+    Raises:
+        UserError: if there is no such model, or it is damaged, or does not name
+            its classes, or for no such number of threads.
+    """
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise UserError(f"{threads} threads: 1 to {MOST_THREADS} can be had")
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path}: no such model")
+    form = form or ("savedmodel" if path.is_dir() else path.suffix[1:])
+    if form not in OPENERS:
+        raise UserError(
+            f"{path}: no model that can be run: name a .tflite, .keras or .onnx file, "
+            "or the folder of a SavedModel"
+        )
+    return OPENERS[form](path, threads)
+
+
+def _tensorflow(threads: int | None):
+    """TensorFlow, imported quietly, to compute on so many threads."""
+    tf = import_tensorflow()
+    if threads is not None:
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        except RuntimeError:
+            raise UserError(
+                f"{threads} threads: TensorFlow has begun to compute, it is too late"
+            ) from None
+    return tf

@@ -1,0 +1,24 @@
+"""What is new in the networks: pooling with positions, and a few layers around it.
+
+Importing this folder registers all of them, so that plain Keras can load our files.
+"""
+
+from segnet_tf.layers.batch_norm import FusedBatchNormalization
+from segnet_tf.layers.normalization import LocalResponseNormalization
+from segnet_tf.layers.pooling import (
+    POOLING_MODES,
+    MaxPoolingWithArgmax2D,
+    MaxUnpooling2D,
+)
+from segnet_tf.layers.resampling import BilinearKernel, BilinearUpsampling2D, CropLike
+
+__all__ = [
+    "POOLING_MODES",
+    "BilinearKernel",
+    "BilinearUpsampling2D",
+    "CropLike",
+    "FusedBatchNormalization",
+    "LocalResponseNormalization",
+    "MaxPoolingWithArgmax2D",
+    "MaxUnpooling2D",
+]

@@ -1,0 +1,102 @@
+"""Batch normalisation: fused while training, statistics taken anew over images."""
+
+from collections.abc import Iterable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["FusedBatchNormalization", "recalibrate_batch_norm"]
+
+
+@keras.saving.register_keras_serializable("segnet_tf")
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """Keras' batch normalisation of images, trained through TensorFlow's fused kernel.
+
+    Keras 3 normalises step by step and keeps what lies between for the gradient; on a
+    CPU that was a third of SegNetLite's training step (`benchmarks/training_step.py`).
+    Values, gradients, statistics and what is saved are Keras', and where the kernel
+    does not reach (float64, prediction, a layer that is not trained) so is the code.
+
+    Input and output: (B, H, W, C), in the layer's dtype.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        plain = not (training and self.trainable) or inputs.dtype == tf.float64
+        if plain or len(inputs.shape) != 4 or mask is not None:
+            return super().call(inputs, training=training, mask=mask)
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=tf.cast(self.gamma, tf.float32),
+            offset=tf.cast(self.beta, tf.float32),
+            mean=[],
+            variance=[],
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        # The kernel divides by N - 1, Keras by N.
+        count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], tf.float32)
+        self._follow(self.moving_mean, mean)
+        self._follow(self.moving_variance, variance * (count - 1) / count)
+        return outputs
+
+    def _follow(self, average, value) -> None:
+        value = tf.cast(value, average.dtype)
+        average.assign(average * self.momentum + value * (1 - self.momentum))
+
+
+def recalibrate_batch_norm(model: keras.Model, batches: Iterable) -> int:
+    """Sets every batch normalisation's mean and variance to their average over batches.
+
+    While training, the moving statistics lag behind the weights and come from crops.
+    This is the released `compute_bn_statistics.py`: the network runs in training mode,
+    each layer normalising by its batch, and those statistics are averaged. (Caffe's
+    batch normalisation has no moving ones, so there the step was a must.) Batches of
+    one image, as `train.py --recalibrate-bn` gives it since sizes may differ, leave out
+    of the variance what images differ in their means; the released batches had four.
+
+    Args:
+        model: changed in place; its weights stay.
+        batches: float32 (B, H, W, C) images.
+
+    Returns:
+        How many batches were averaged.
+
+    Raises:
+        ValueError: if there is no batch.
+    """
+    norms = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        # The moving statistics then are the last batch's own.
+        norm.momentum = 0.0
+
+    @tf.function(reduce_retracing=True)
+    def run(images):
+        model(images, training=True)
+
+    sums, count = [0.0] * (2 * len(norms)), 0
+    try:
+        for images in batches:
+            run(images)
+            sums = [
+                total + np.asarray(variable, np.float64)
+                for total, variable in zip(sums, _statistics(norms), strict=True)
+            ]
+            count += 1
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+    if not count:
+        raise ValueError("no batch to take statistics from")
+    for total, variable in zip(sums, _statistics(norms), strict=True):
+        variable.assign(total / count)
+    return count
+
+
+def _statistics(norms) -> list:
+    return [v for norm in norms for v in (norm.moving_mean, norm.moving_variance)]

@@ -1,0 +1,311 @@
+"""Max pooling that remembers where each maximum was, and the unpooling that uses it.
+
+SegNet's decoder has no learned upsampling: it puts every value back at the place
+its maximum came from and leaves the rest zero (Badrinarayanan, Kendall, Cipolla,
+"SegNet", PAMI 2017, arXiv:1511.00561, section 3). The two layers here are that idea
+and nothing else. "Where the maximum was" is held in one of three representations,
+equal in values and gradients:
+
+| mode     | positions                  | made of                    | for         |
+|----------|----------------------------|----------------------------|-------------|
+| `argmax` | int64 (B, h, w, C), flat   | the argmax op, scatter     | the default |
+| `window` | uint8 (B, h, w, C), 0 to 3 | comparisons, depth_to_space | memory, XLA |
+| `mask`   | x's dtype (B, h, w, 4C)    | arithmetic, depth_to_space | XNNPACK, XLA |
+
+In every mode the window is 2x2 with stride 2 and "same" padding, so h = ceil(H / 2),
+and the first maximum in row-major order wins a tie. Ties are the rule rather than
+the exception: after a ReLU many windows are all zero.
+"""
+
+import keras
+import tensorflow as tf
+
+__all__ = ["POOLING_MODES", "MaxPoolingWithArgmax2D", "MaxUnpooling2D"]
+
+_POSITION_TYPES = {
+    "argmax": ("int",),
+    "window": ("uint8",),
+    "mask": ("float", "bfloat"),
+}
+"""How the names of the positions' types begin, by mode."""
+
+POOLING_MODES = tuple(_POSITION_TYPES)
+
+
+def _check_mode(mode: str) -> str:
+    if mode not in POOLING_MODES:
+        raise ValueError(f"mode must be one of {POOLING_MODES}, not {mode!r}")
+    return mode
+
+
+def _check_rank(name: str, shape: tuple) -> None:
+    if len(shape) != 4:
+        raise ValueError(f"{name} must have shape (B, H, W, C), not {tuple(shape)}")
+
+
+def _half(size: int | None) -> int | None:
+    return None if size is None else (size + 1) // 2
+
+
+def spatial_shape(x: tf.Tensor) -> tuple:
+    """Height and width of x (B, H, W, C): integers if known, else tensors."""
+    dynamic = tf.shape(x)
+    return tuple(dynamic[i] if x.shape[i] is None else x.shape[i] for i in (1, 2))
+
+
+def repeat_last(x: tf.Tensor, axis: int) -> tf.Tensor:
+    """Makes an odd height (axis 1) or width (axis 2) even by repeating its last line.
+
+    The copy ties with its original and comes after it, so it never wins. Zeros would
+    win over negative features, and padding ops cut the graph in XNNPACK.
+    """
+    size = x.shape[axis]
+    if size is not None and size % 2 == 0:
+        return x
+    if size is None:
+        size = tf.shape(x)[axis]
+    begin, extent = [0] * 4, [-1] * 4
+    # At most one line; none if a size that the graph does not know turns out even.
+    begin[axis], extent[axis] = size - 1, size % 2
+    return tf.concat([x, tf.slice(x, begin, extent)], axis=axis)
+
+
+def corners(x: tf.Tensor) -> list[tf.Tensor]:
+    """The four corners of every 2x2 window, in row-major order: 4 x (B, h, w, C)."""
+    even = repeat_last(repeat_last(x, axis=1), axis=2)
+    return tf.split(tf.nn.space_to_depth(even, 2), 4, axis=-1)
+
+
+def lost(maximum: tf.Tensor, corner: tf.Tensor) -> tf.Tensor:
+    """0 where a corner is its window's maximum, 1 elsewhere, by arithmetic alone.
+
+    The difference is zero or positive, the clip keeps it finite and `ceil` lifts
+    whatever is positive to one. Comparisons and casts would say it plainly, but XNNPACK
+    takes neither. The lower bound changes nothing; with it the converter makes both
+    bounds part of the operator before, instead of an operator of their own.
+    """
+    return tf.math.ceil(tf.clip_by_value(maximum - corner, -1, 1))
+
+
+def first_winner_masks(lost_corners: list[tf.Tensor]) -> list[tf.Tensor]:
+    """1 where a corner is the first to be the maximum, else 0: four maps.
+
+    Args:
+        lost_corners: `lost` of the first three corners; the fourth wins what they lose.
+    """
+    none_of_two = lost_corners[0] * lost_corners[1]
+    none_of_three = none_of_two * lost_corners[2]
+    return [
+        1 - lost_corners[0],
+        lost_corners[0] - none_of_two,
+        none_of_two - none_of_three,
+        none_of_three,
+    ]
+
+
+def _window_index(phases: list[tf.Tensor]) -> tf.Tensor:
+    """Which corner holds the first maximum: uint8 (B, h, w, C), 0 to 3."""
+    # tf.argmax promises no order among ties, so the tournament is explicit: a later
+    # corner has to be strictly greater to win.
+    top, bottom = phases[:2], phases[2:]
+    top_right = tf.cast(top[1] > top[0], tf.uint8)
+    bottom_right = tf.cast(bottom[1] > bottom[0], tf.uint8)
+    is_bottom = tf.maximum(*bottom) > tf.maximum(*top)
+    return tf.where(is_bottom, bottom_right + tf.constant(2, tf.uint8), top_right)
+
+
+def _max_pool(x: tf.Tensor, mode: str) -> tuple[tf.Tensor, tf.Tensor]:
+    """Pooled values and positions for the modes made of plain arithmetic."""
+
+    # The gradient of pooling is unpooling. Said outright, because XLA's own gives a
+    # tie's share to another than the first maximum.
+    @tf.custom_gradient
+    def pool(x):
+        # XLA may keep a bfloat16 in float32 for one reader and round it for another;
+        # positions need one and the same value.
+        exact = tf.cast(x, tf.float32) if x.dtype == tf.bfloat16 else x
+        pooled = tf.nn.max_pool2d(exact, 2, 2, "SAME")
+        phases = corners(exact)
+        if mode == "window":
+            positions = _window_index(phases)
+        else:
+            masks = first_winner_masks([lost(pooled, phase) for phase in phases[:3]])
+            positions = tf.cast(tf.concat(masks, axis=-1), x.dtype)
+
+        def gradient(pooled_gradient, _):
+            return _unpool(pooled_gradient, positions, mode, *spatial_shape(x))
+
+        return (tf.cast(pooled, x.dtype), positions), gradient
+
+    return pool(x)
+
+
+def _unpool(values, positions, mode: str, height, width) -> tf.Tensor:
+    """Values at their positions, zero elsewhere: (B, height, width, C)."""
+    if mode == "argmax":
+        return _scatter(values, positions, height, width)
+    if mode == "window":
+        zero = tf.zeros_like(values)
+        parts = [tf.where(positions == k, values, zero) for k in range(4)]
+    else:
+        parts = [mask * values for mask in tf.split(positions, 4, axis=-1)]
+    doubled = tf.nn.depth_to_space(tf.concat(parts, axis=-1), 2)
+    if doubled.shape[1:3] == (height, width):
+        return doubled
+    return doubled[:, :height, :width]
+
+
+def _scatter(values, positions, height, width) -> tf.Tensor:
+    batch, channels = tf.shape(values)[0], values.shape[-1]
+    size = tf.cast(height * width * channels, tf.int64)
+    # One flat index over the whole batch is faster than (item, position) pairs.
+    first = tf.range(tf.cast(batch, tf.int64)) * size
+    flat = tf.reshape(positions + first[:, None, None, None], [-1, 1])
+    shape = tf.cast(batch, tf.int64)[None] * size
+    dense = tf.scatter_nd(flat, tf.reshape(values, [-1]), shape)
+    return tf.reshape(dense, [batch, height, width, channels])
+
+
+@keras.saving.register_keras_serializable("segnet_tf")
+class MaxPoolingWithArgmax2D(keras.layers.Layer):
+    """2x2 max pooling, stride 2, "same", that also returns where each maximum was.
+
+    Source: SegNet section 3; Caffe's pooling with a mask (ceil mode), so that 45 rows
+    become 23.
+
+    Args:
+        mode: how positions are held: "argmax", "window" or "mask" (module docstring).
+
+    Input: float tensor (B, H, W, C), any H and W.
+    Output: `(pooled, positions)`, with h = ceil(H / 2) and w = ceil(W / 2):
+        pooled: (B, h, w, C) in the layer's compute dtype.
+        positions: argmax: int64 (B, h, w, C), `(y * W + x) * C + c` in the image as
+            it came, without padding and without the batch; window: uint8
+            (B, h, w, C), 0 top left, 1 top right, 2 bottom left, 3 bottom right;
+            mask: compute dtype (B, h, w, 4C), one-hot over those four, C-blocks.
+
+    The gradient goes to the first maximum; positions carry none. XLA has no kernel
+    for the op behind "argmax", so there the layer declares `supports_jit = False`.
+
+    Raises:
+        ValueError: for an unknown mode or an input that is not (B, H, W, C).
+
+    >>> import numpy as np
+    >>> x = np.array([[1, 5], [5, 2]], "float32").reshape(1, 2, 2, 1)
+    >>> pooled, positions = MaxPoolingWithArgmax2D()(x)
+    >>> int(pooled[0, 0, 0, 0]), int(positions[0, 0, 0, 0])
+    (5, 1)
+    """
+
+    def __init__(self, mode: str = "argmax", **kwargs):
+        super().__init__(**kwargs)
+        self.mode = _check_mode(mode)
+        self.supports_jit = mode != "argmax"
+
+    def call(self, x):
+        _check_rank("x", x.shape)
+        if self.mode == "argmax":
+            # Grappler would move a ReLU from before the op to behind it and hand the
+            # ReLU's floats to whoever reads the positions; TensorFlow then drops the
+            # whole graph's optimisation. An op that does nothing keeps them apart.
+            x = tf.ensure_shape(x, x.shape)
+            # The gradient kernel on the CPU knows int64 positions only.
+            return tf.nn.max_pool_with_argmax(
+                x, 2, 2, "SAME", output_dtype=tf.int64, include_batch_in_index=False
+            )
+        return _max_pool(x, self.mode)
+
+    def compute_output_spec(self, x):
+        _check_rank("x", x.shape)
+        batch, height, width, channels = x.shape
+        pooled = (batch, _half(height), _half(width), channels)
+        dtype = {"argmax": "int64", "window": "uint8"}.get(self.mode)
+        depth = 4 * channels if self.mode == "mask" else channels
+        return (
+            keras.KerasTensor(pooled, self.compute_dtype),
+            keras.KerasTensor((*pooled[:3], depth), dtype or self.compute_dtype),
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "mode": self.mode}
+
+
+@keras.saving.register_keras_serializable("segnet_tf")
+class MaxUnpooling2D(keras.layers.Layer):
+    """Puts values back where MaxPoolingWithArgmax2D found its maxima; zero elsewhere.
+
+    Source: SegNet section 3. Nothing is learned here.
+
+    Args:
+        mode: the mode of the pooling layer whose positions are used.
+
+    Input:
+        values: float (B, h, w, C), usually the decoder's, not the pooled ones.
+        positions: what MaxPoolingWithArgmax2D returned, in the same mode.
+        like: optional tensor (B, H, W, any) whose height and width the output takes:
+            the pooling's input. Only its shape is read. Without it the output is
+            exactly twice as high and wide as `values`, which is right only where the
+            pooling's input was: flat positions of an odd width fit no other.
+    Output: (B, H, W, C) in the layer's compute dtype, at most one nonzero a window.
+
+    Raises:
+        ValueError: for an unknown mode, or where values and positions do not belong
+            together.
+
+    >>> import numpy as np
+    >>> x = np.array([[1, 5], [5, 2]], "float32").reshape(1, 2, 2, 1)
+    >>> _, positions = MaxPoolingWithArgmax2D()(x)
+    >>> MaxUnpooling2D()(np.full((1, 1, 1, 1), 7.0), positions, like=x)[0, :, :, 0]
+    <tf.Tensor: shape=(2, 2), dtype=float32, numpy=
+    array([[0., 7.],
+           [0., 0.]], dtype=float32)>
+    """
+
+    def __init__(self, mode: str = "argmax", **kwargs):
+        super().__init__(**kwargs)
+        self.mode = _check_mode(mode)
+
+    def call(self, values, positions, like=None):
+        self._check(values, positions, like)
+        if like is None:
+            height, width = (2 * size for size in spatial_shape(values))
+        else:
+            height, width = spatial_shape(like)
+        return _unpool(values, positions, self.mode, height, width)
+
+    def compute_output_spec(self, values, positions, like=None):
+        self._check(values, positions, like)
+        batch, height, width, channels = values.shape
+        if like is None:
+            doubled = (None if size is None else 2 * size for size in (height, width))
+            return keras.KerasTensor((batch, *doubled, channels), self.compute_dtype)
+        return keras.KerasTensor(
+            (batch, *like.shape[1:3], channels), self.compute_dtype
+        )
+
+    def _check(self, values, positions, like) -> None:
+        _check_rank("values", values.shape)
+        if like is not None:
+            _check_rank("like", like.shape)
+            for have, full in zip(values.shape[1:3], like.shape[1:3], strict=True):
+                if None not in (have, full) and have != _half(full):
+                    raise ValueError(
+                        f"values of {values.shape} cannot be unpooled to the height "
+                        f"and width of like, {like.shape}: pooling that gives half"
+                    )
+        dtype = keras.backend.standardize_dtype(positions.dtype)
+        if not dtype.startswith(_POSITION_TYPES[self.mode]):
+            raise ValueError(f"positions of {dtype} are not of mode {self.mode!r}")
+        channels = values.shape[-1] * (4 if self.mode == "mask" else 1)
+        expected = (*values.shape[:3], channels)
+        if len(positions.shape) != 4 or any(
+            None not in pair and pair[0] != pair[1]
+            for pair in zip(positions.shape, expected, strict=True)
+        ):
+            raise ValueError(
+                f"positions {tuple(positions.shape)} do not belong to values "
+                f"{tuple(values.shape)} in mode {self.mode!r}: expected {expected}"
+            )
+
+    def get_config(self):
+        return {**super().get_config(), "mode": self.mode}

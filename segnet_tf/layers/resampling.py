@@ -1,0 +1,81 @@
+"""Upsampling that is not unpooling: bilinear, or learned from a bilinear start."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from segnet_tf.layers.pooling import spatial_shape
+
+__all__ = ["BilinearKernel", "BilinearUpsampling2D", "CropLike"]
+
+
+@keras.saving.register_keras_serializable("segnet_tf")
+class BilinearKernel(keras.initializers.Initializer):
+    """Makes a transposed convolution a linear interpolation, channel by channel.
+
+    Source: Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic
+    Segmentation", CVPR 2015, section 3.3. The kernel is a tent as wide as it goes;
+    with a kernel of twice the stride that is bilinear interpolation. A wider tent (the
+    SegNet paper's 8x8 at stride 2) smooths more, and is scaled so that what is constant
+    stays so: Caffe's filler would multiply it by four at each of four upsamplings.
+
+    Args:
+        stride: of the transposed convolution.
+    """
+
+    def __init__(self, stride: int):
+        self.stride = stride
+
+    def __call__(self, shape, dtype=None):
+        height, width, outputs, inputs = shape
+        kernel = np.zeros(shape)
+        tent = np.outer(self._tent(height), self._tent(width))
+        for channel in range(min(outputs, inputs)):
+            kernel[:, :, channel, channel] = tent
+        return tf.constant(kernel, dtype or "float32")
+
+    def _tent(self, size: int) -> np.ndarray:
+        distance = np.abs(np.arange(size) - (size - 1) / 2)
+        tent = 1 - distance / ((size + 1) // 2)
+        # Each output meets size / stride of the weights; together they must be one.
+        return tent * self.stride / tent.sum()
+
+    def get_config(self):
+        return {"stride": self.stride}
+
+
+@keras.saving.register_keras_serializable("segnet_tf")
+class CropLike(layers.Layer):
+    """Cuts rows and columns off the end.
+
+    Input: x (B, H, W, C); like (B, h, w, any), h <= H and w <= W, of which only the
+        shape is read.
+    Output: (B, h, w, C).
+    """
+
+    def call(self, x, like):
+        height, width = spatial_shape(like)
+        if x.shape[1:3] == (height, width):
+            return x
+        return x[:, :height, :width]
+
+    def compute_output_spec(self, x, like):
+        shape = (x.shape[0], *like.shape[1:3], x.shape[-1])
+        return keras.KerasTensor(shape, self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable("segnet_tf")
+class BilinearUpsampling2D(CropLike):
+    """Twice the height and width by bilinear interpolation, then cropped.
+
+    Keras' own UpSampling2D cannot interpolate a size that the graph does not know.
+
+    Input: x (B, h, w, C); like (B, H, W, any) with H <= 2h and W <= 2w.
+    Output: (B, H, W, C).
+    """
+
+    def call(self, x, like):
+        height, width = spatial_shape(x)
+        doubled = tf.image.resize(x, (2 * height, 2 * width), "bilinear")
+        return super().call(tf.cast(doubled, x.dtype), like)

@@ -1,0 +1,194 @@
+"""The networks by name: one light record each, nothing imported before it is built.
+
+`train.py --model` takes its choices, and their help, from here. A network of your own
+is a module with a builder, and a record in this table (docs/extending.md).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from segnet_tf.errors import UserError
+
+__all__ = ["NETWORKS", "Network", "build"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """What the program has to know of a network before it is built.
+
+    Attributes:
+        builder: "module:function". The function takes `num_classes`, `input_channels`
+            and `name`, and `pooling_mode` if the network unpools; it returns a
+            functional keras.Model, float32 images (B, H, W, C) in [0, 255] to float32
+            logits (B, H, W, num_classes).
+        summary: what it is, in one line for `--help`.
+        parameters: how many can be trained, for 11 classes and RGB.
+        encoder: name of the layer that its encoder ends in, for a learning rate of the
+            encoder's own.
+        unpools: whether it unpools to pooling positions, which `pooling_mode` is about.
+        arguments: of the builder, that make this network of it.
+        pretrained: "module:function" that puts ImageNet weights into a fresh network:
+            (model, source), where source is "imagenet" or a file's path. None if there
+            are no such weights.
+        brings_weights: whether "imagenet" comes with the package, so that training
+            starts from it unless told otherwise.
+    """
+
+    builder: str
+    summary: str
+    parameters: int
+    encoder: str
+    unpools: bool = True
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    pretrained: str | None = None
+    brings_weights: bool = False
+
+    def load_pretrained(self, model, source: str) -> None:
+        """Puts ImageNet weights into a fresh network.
+
+        Raises:
+            UserError: if there are none for it, or `source` does not fit.
+        """
+        if self.pretrained is None:
+            raise UserError(f"encoder_weights: none come with {model.name}")
+        _imported(self.pretrained)(model, source)
+
+
+def build(name: str, num_classes: int = 11, **arguments):
+    """A fresh network.
+
+    Args:
+        name: a key of `NETWORKS`.
+        num_classes: channels of the output.
+        arguments: of its builder, beside those of its record.
+
+    Returns:
+        An uncompiled keras.Model of that name.
+
+    Raises:
+        UserError: if there is no network of that name.
+    """
+    if name not in NETWORKS:
+        raise UserError(f"model: no {name!r}: there is {', '.join(NETWORKS)}")
+    network = NETWORKS[name]
+    builder = _imported(network.builder)
+    return builder(num_classes, **{"name": name, **network.arguments, **arguments})
+
+
+def _imported(path: str):
+    module, name = path.split(":")
+    return getattr(import_module(module), name)
+
+
+_VGG16: dict[str, Any] = {
+    "encoder": "pool5",
+    "pretrained": "segnet_tf.models.pretrained:load_vgg16_kernels",
+}
+
+
+def _fcn(stride: int, parameters: int) -> Network:
+    return Network(
+        builder="segnet_tf.models.fcn:FCN",
+        summary=f"FCN with scores at stride {stride}, learned deconvolution",
+        parameters=parameters,
+        unpools=False,
+        arguments={"stride": stride},
+        **_VGG16,
+    )
+
+
+def _table_1(summary: str, parameters: int, **arguments) -> Network:
+    """A decoder of the paper's table 1 on SegNet-Basic's encoder."""
+    return Network(
+        builder="segnet_tf.models.segnet_basic:SegNetBasic",
+        summary=summary,
+        parameters=parameters,
+        encoder="pool4",
+        unpools=arguments.get("upsampling", "unpool") == "unpool",
+        arguments=arguments,
+    )
+
+
+TABLE_1 = {
+    "basic_bilinear": _table_1(
+        "SegNet-Basic's encoder, bilinear interpolation",
+        612_747,
+        upsampling="bilinear",
+        reduce_channels=True,
+    ),
+    "segnet_basic": _table_1("four 7x7 stages each way: SegNet-Basic", 1_416_075),
+    "basic_encoder_addition": _table_1(
+        "segnet_basic, encoder features added at every level",
+        1_416_075,
+        add_encoder=True,
+    ),
+    "basic_single_channel_decoder": _table_1(
+        "segnet_basic, decoder filters of one channel", 625_803, single_channel=True
+    ),
+    "fcn_basic": _table_1(
+        "learned deconvolution of class scores, reduced encoder features added",
+        646_583,
+        upsampling="deconvolution",
+        reduce_channels=True,
+        add_encoder=True,
+    ),
+    "fcn_basic_no_addition": _table_1(
+        "fcn_basic, nothing added",
+        643_723,
+        upsampling="deconvolution",
+        reduce_channels=True,
+    ),
+    "fcn_basic_no_dim_reduction": _table_1(
+        "fcn_basic, all 64 channels kept and added",
+        1_661_323,
+        upsampling="deconvolution",
+        add_encoder=True,
+    ),
+    "fcn_basic_no_addition_no_dim_reduction": _table_1(
+        "fcn_basic, all 64 channels kept, nothing added",
+        1_661_323,
+        upsampling="deconvolution",
+    ),
+}
+"""The eight decoders of the paper's table 1, in its order."""
+
+FCNS = {
+    "fcn32s": _fcn(32, 134_813_643),
+    "fcn16s": _fcn(16, 134_449_510),
+    "fcn8s": _fcn(8, 134_361_345),
+}
+"""Long, Shelhamer and Darrell's, on the same encoder as SegNet."""
+
+NETWORKS = {
+    "segnet_lite": Network(
+        builder="segnet_tf.models.segnet_lite:SegNetLite",
+        summary="small: EfficientNet-Lite0's encoder, separable decoder",
+        parameters=754_539,
+        encoder="block10_add",
+        pretrained="segnet_tf.models.segnet_lite:load_imagenet_encoder",
+        brings_weights=True,
+    ),
+    "segnet": Network(
+        builder="segnet_tf.models.segnet:SegNet",
+        summary="the paper's SegNet: VGG16's 13 convolutions and their mirror",
+        parameters=29_441_419,
+        **_VGG16,
+    ),
+    "bayesian_segnet": Network(
+        builder="segnet_tf.models.bayesian:BayesianSegNet",
+        summary="segnet with dropout, to be sampled at prediction",
+        parameters=29_441_419,
+        **_VGG16,
+    ),
+    "bayesian_segnet_basic": Network(
+        builder="segnet_tf.models.bayesian:BayesianSegNetBasic",
+        summary="segnet_basic with dropout, to be sampled at prediction",
+        parameters=1_416_075,
+        encoder="pool4",
+    ),
+    **FCNS,
+    **TABLE_1,
+}
+"""Every network by its name in `train.py --model`."""

@@ -1,0 +1,206 @@
+"""The options of a training run: one frozen record, in five groups."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from segnet_tf.console.options import (
+    BELOW_ONE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Bound,
+    check_options,
+    option,
+)
+from segnet_tf.datasets.class_weights import CLASS_WEIGHTS
+from segnet_tf.datasets.images import CHANNELS
+from segnet_tf.datasets.registry import DATASETS
+from segnet_tf.errors import UserError
+from segnet_tf.models.networks import NETWORKS
+from segnet_tf.training.augmentation import Augmentation
+from segnet_tf.training.losses import LOSSES
+from segnet_tf.training.optimizers import OPTIMIZERS, SCHEDULES
+
+__all__ = ["GROUPS", "TrainConfig"]
+
+SMALLEST_CROP = 32
+"""Smallest side of a crop: five poolings leave one position of it."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data set and its splits."""
+
+    dataset: str = option("synthetic", f"data set: {', '.join(DATASETS)}", DATASETS)
+    data_dir: str | None = option(None, "folder of the data set")
+    train_split: str = option(
+        "train", "split to train on, or text file of frame names"
+    )
+    val_split: str = option("val", "split to validate on, or text file of frame names")
+    channels: int = option(
+        3,
+        "channels of an image: 1 grey, 3 RGB; folder also 4, RGBA as stored, such as "
+        "RGB and infrared",
+        tuple(CHANNELS),
+    )
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """The network and the weights it starts with."""
+
+    model: str = option("segnet_lite", "network, listed below", NETWORKS)
+    pooling_mode: str = option(
+        "argmax",
+        "form of the pooling positions; window: less memory; mask: arithmetic only",
+        ("argmax", "window", "mask"),
+    )
+    encoder_weights: str = option(
+        "auto",
+        "first weights of the encoder: none, imagenet or a file; auto: imagenet if the "
+        "network brings them",
+    )
+    init_from: str | None = option(
+        None, "run folder or .keras file; every weight of it that fits is taken"
+    )
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """Loss, optimizer and learning rate."""
+
+    epochs: int = option(30, "passes over the training split", bound=POSITIVE)
+    batch_size: int = option(8, "crops in one step", bound=POSITIVE)
+    loss: str = option("cross-entropy", "training loss", LOSSES)
+    class_weights: str = option(
+        "sqrt", "weights of the classes in the loss", CLASS_WEIGHTS
+    )
+    optimizer: str = option("adamw", "update rule", OPTIMIZERS)
+    learning_rate: float = option(5e-3, "peak learning rate", bound=POSITIVE)
+    schedule: str = option("cosine", "how the learning rate falls", SCHEDULES)
+    warmup_steps: int = option(
+        200, "steps of linear warm-up, at most a tenth of all", bound=NOT_NEGATIVE
+    )
+    encoder_lr_multiplier: float = option(
+        1.0, "factor on the encoder's learning rate", bound=POSITIVE
+    )
+    weight_decay: float = option(
+        1e-4, "decoupled weight decay, of kernels only", bound=NOT_NEGATIVE
+    )
+    accumulate: int = option(
+        1, "number of steps whose gradients make one update", bound=POSITIVE
+    )
+    ema: float = option(
+        0.0,
+        "momentum of averaged weights (EMA), which are then the ones that are kept; "
+        "0: off",
+        bound=BELOW_ONE,
+    )
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Seed, validation and precision."""
+
+    seed: int = option(
+        0,
+        "seed of initial weights, order and augmentation",
+        bound=Bound(f"must be in 0 to {2**31 - 1}", lambda seed: 0 <= seed < 2**31),
+    )
+    validate_every: int = option(1, "epochs between validations", bound=POSITIVE)
+    save_best: bool = option(
+        True,
+        "keep the weights with the best validation mIoU, not the last epoch's",
+        opposite="save-last",
+    )
+    recalibrate_bn: bool = option(
+        False,
+        "at the end, compute the batch-norm statistics over whole training images",
+    )
+    mixed_precision: bool = option(
+        False, "compute in float16 on a GPU, in bfloat16 on a CPU; weights stay float32"
+    )
+    jit_compile: bool = option(
+        False, "compile with XLA; needs --pooling-mode window or mask"
+    )
+
+
+GROUPS = {
+    "data": Data,
+    "network": NetworkOptions,
+    "augmentation": Augmentation,
+    "optimization": Optimization,
+    "run": RunOptions,
+}
+"""The groups of `TrainConfig`, and of `train.py --help`."""
+
+GROUP_OF = {each.name: name for name, kind in GROUPS.items() for each in fields(kind)}
+"""Option -> its group; no name is in two groups."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All options of a training run. `train.py` makes its flags from the groups.
+
+    >>> TrainConfig.of(model="segnet", epochs=3).optimization.epochs
+    3
+
+    Raises:
+        UserError: if a value is out of its range, or two do not go together.
+    """
+
+    data: Data = field(default_factory=Data)
+    network: NetworkOptions = field(default_factory=NetworkOptions)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    optimization: Optimization = field(default_factory=Optimization)
+    run: RunOptions = field(default_factory=RunOptions)
+
+    def __post_init__(self):
+        for group in (self.data, self.network, self.optimization, self.run):
+            check_options(group)
+        if min(self.augmentation.crop) < SMALLEST_CROP:
+            raise UserError(
+                f"crop: {self.augmentation.crop}, must be at least "
+                f"{SMALLEST_CROP}x{SMALLEST_CROP}"
+            )
+        mode = self.network.pooling_mode
+        if self.run.jit_compile and mode == "argmax":
+            raise UserError(
+                "jit_compile: XLA has no max-pooling with argmax: add --pooling-mode "
+                "window or mask"
+            )
+        if mode != "argmax" and not NETWORKS[self.network.model].unpools:
+            raise UserError(
+                f"pooling_mode: {self.network.model} keeps no positions: leave the "
+                "flag out"
+            )
+
+    @classmethod
+    def of(cls, **options: Any) -> "TrainConfig":
+        """The defaults with these options changed, each by its name without the group.
+
+        Raises:
+            TypeError: for an unknown option.
+            UserError: as for the class.
+        """
+        return cls().replaced(**options)
+
+    def replaced(self, **options: Any) -> "TrainConfig":
+        """This configuration with these options changed. Raises as `of` does."""
+        changes: dict[str, dict] = {}
+        for name, value in options.items():
+            if name not in GROUP_OF:
+                raise TypeError(f"no option {name!r}")
+            changes.setdefault(GROUP_OF[name], {})[name] = value
+        groups = {
+            name: replace(getattr(self, name), **changed)
+            for name, changed in changes.items()
+        }
+        return replace(self, **groups)
+
+    def as_options(self) -> dict[str, Any]:
+        """Every option by its name, without the groups."""
+        groups: Mapping[str, dict] = asdict(self)
+        return {
+            name: value for group in groups.values() for name, value in group.items()
+        }

@@ -1,0 +1,105 @@
+"""Losses: cross-entropy over the pixels that have a label, and two that build on it.
+
+A loss is a function of `Pixels` in the table `LOSSES`; `train.py --loss` takes its
+choices and their help from there. For a loss of your own, add a function and a line.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from segnet_tf.console.options import Choice
+from segnet_tf.console.quiet import tensorflow as tf
+
+__all__ = ["LOSSES", "Pixels", "mean_where"]
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The arguments of a loss: the pixels of a batch, and how much each counts.
+
+    Attributes:
+        labels: int32 (B, H, W), class ids; 0 where a pixel is ignored.
+        valid: bool (B, H, W), False where a pixel is ignored.
+        logits: float32 (B, H, W, classes).
+        weights: float32 (B, H, W), the class weight of each pixel's label.
+        cross_entropy: float32 (B, H, W), -log softmax of the label, without weights.
+    """
+
+    labels: Any
+    valid: Any
+    logits: Any
+    weights: Any
+    cross_entropy: Any
+
+
+def cross_entropy(pixels: Pixels):
+    """Weighted softmax cross-entropy, mean over the pixels that are not ignored.
+
+    As in the released solver (Caffe's SoftmaxWithLoss with class weighting), the sum of
+    the weighted terms is divided by the *number* of valid pixels, not by the sum of
+    their weights. A batch without a valid pixel has loss 0.
+    """
+    return mean_where(pixels.valid, pixels.cross_entropy * pixels.weights)
+
+
+HARD_BELOW = 0.7
+"""A pixel is hard if its class gets less probability, as published for small nets."""
+
+KEPT = 16
+"""At least one of so many valid pixels counts, even if it is not hard."""
+
+
+def hard_pixel_cross_entropy(pixels: Pixels):
+    """Weighted cross-entropy, mean over the hard pixels (OHEM).
+
+    OHEM is online hard example mining. If fewer than a sixteenth of the valid pixels
+    are hard, the hardest sixteenth counts, ties included. Class weights do not change
+    which pixels are hard.
+    """
+    losses, valid = pixels.cross_entropy, pixels.valid
+    candidates = tf.reshape(tf.where(valid, losses, -1.0), [-1])
+    count = tf.math.count_nonzero(valid, dtype=tf.int32)
+    kept = tf.maximum(count // KEPT, 1)
+    hardest = tf.sort(candidates, direction="DESCENDING")
+    bound = tf.minimum(-math.log(HARD_BELOW), hardest[kept - 1])
+    hard = valid & (losses >= tf.stop_gradient(bound))
+    return mean_where(hard, losses * pixels.weights)
+
+
+def cross_entropy_and_dice(pixels: Pixels):
+    """Cross-entropy plus soft Dice loss, in which large and small classes count alike.
+
+    Dice (Milletari et al., arXiv:1606.04797, here with plain sums) is
+    1 - 2 |P T| / (|P| + |T|) for each class that has a valid pixel in the batch, then
+    the mean over those classes. P are the predicted probabilities and T the truth, over
+    the valid pixels of the batch. Class weights apply to the cross-entropy only.
+    """
+    classes = pixels.logits.shape[-1]
+    counted = tf.reshape(tf.cast(pixels.valid, tf.float32), [-1, 1])
+    probabilities = tf.reshape(tf.nn.softmax(pixels.logits), [-1, classes]) * counted
+    truth = tf.one_hot(tf.reshape(pixels.labels, [-1]), classes) * counted
+    true_sum = tf.reduce_sum(truth, axis=0)
+    overlap = tf.reduce_sum(probabilities * truth, axis=0)
+    sizes = tf.reduce_sum(probabilities, axis=0) + true_sum
+    dice = 1 - tf.math.divide_no_nan(2 * overlap, sizes)
+    return cross_entropy(pixels) + mean_where(true_sum > 0, dice)
+
+
+LOSSES = {
+    "cross-entropy": Choice("mean over the labelled pixels", cross_entropy),
+    "ohem": Choice("mean over the hard pixels", hard_pixel_cross_entropy),
+    "dice": Choice("cross-entropy plus soft Dice", cross_entropy_and_dice),
+}
+"""Each loss maps `Pixels` to a float32 scalar."""
+
+
+def mean_where(chosen, values):
+    """The mean of the chosen values, float32 scalar; 0 if none is chosen.
+
+    Args:
+        chosen: bool, of any shape.
+        values: float32, of the same shape.
+    """
+    count = tf.math.count_nonzero(chosen, dtype=tf.float32)
+    return tf.reduce_sum(tf.where(chosen, values, 0.0)) / tf.maximum(count, 1.0)

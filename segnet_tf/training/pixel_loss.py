@@ -1,0 +1,67 @@
+"""A Keras loss class for the functions in `segnet_tf.training.losses.LOSSES`."""
+
+import keras
+import tensorflow as tf
+
+from segnet_tf.training.losses import LOSSES, Pixels
+
+__all__ = ["PixelLoss"]
+
+
+@keras.saving.register_keras_serializable("segnet_tf")
+class PixelLoss(keras.losses.Loss):
+    """A loss on logits, over the pixels that are not ignored.
+
+    Args:
+        kind: a key of `segnet_tf.training.losses.LOSSES`.
+        class_weights: one float for each class; None: 1 for all.
+        ignore_label: the id of pixels that do not count.
+
+    Input:
+        y_true: integer labels (B, H, W).
+        y_pred: logits (B, H, W, classes), any float type; computed in float32.
+    Output: float32 scalar.
+
+    Raises:
+        ValueError: if the kind is unknown.
+    """
+
+    def __init__(
+        self,
+        kind: str = "cross-entropy",
+        class_weights=None,
+        ignore_label: int = 255,
+        name: str = "pixel_loss",
+    ):
+        super().__init__(name=name, reduction="sum_over_batch_size", dtype="float32")
+        if kind not in LOSSES:
+            raise ValueError(f"kind must be one of {[*LOSSES]}, not {kind!r}")
+        self.kind = kind
+        self.class_weights = (
+            None
+            if class_weights is None
+            else tuple(float(weight) for weight in class_weights)
+        )
+        self.ignore_label = ignore_label
+
+    def call(self, y_true, y_pred):
+        labels = tf.cast(y_true, tf.int32)
+        valid = labels != self.ignore_label
+        labels = tf.where(valid, labels, 0)
+        logits = tf.cast(y_pred, tf.float32)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        if self.class_weights is None:
+            weights = tf.ones_like(losses)
+        else:
+            weights = tf.gather(tf.constant(self.class_weights, tf.float32), labels)
+        pixels = Pixels(labels, valid, logits, weights, losses)
+        return LOSSES[self.kind].make(pixels)
+
+    def get_config(self):
+        # Loss.get_config would add the reduction, which is no argument of this class.
+        return {
+            "kind": self.kind,
+            "class_weights": self.class_weights,
+            "ignore_label": self.ignore_label,
+            "name": self.name,
+        }

@@ -1,0 +1,58 @@
+"""Pictures of validation images in TensorBoard."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from segnet_tf.datasets.dataset import Split
+from segnet_tf.evaluation.evaluate import label_function
+from segnet_tf.evaluation.visualize import comparison_sheet
+from segnet_tf.metrics.confusion import Scores, confusion_matrix
+
+__all__ = ["Panels"]
+
+
+class Panels(keras.callbacks.Callback):
+    """image | truth | prediction | errors in TensorBoard, at each validation.
+
+    Args:
+        folder: of the event file.
+        split: the validation split.
+        count: how many of its images, spread over it and always the same.
+    """
+
+    def __init__(self, folder, split: Split, count: int = 4):
+        super().__init__()
+        places = np.linspace(0, len(split) - 1, min(count, len(split)))
+        self.indices = places.round().astype(int).tolist()
+        self.split = split
+        self.writer = tf.summary.create_file_writer(str(folder))
+        self.predict: Any = None  # until training begins
+        self.epoch = 0
+
+    def on_train_begin(self, logs=None):
+        self.predict = label_function(self.model)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_test_end(self, logs=None):
+        for index in self.indices:
+            image, truth = self.split.read(index)
+            panel = self._panel(index, image, truth, self.predict(image[None])[0])
+            with self.writer.as_default():
+                tf.summary.image(self.split.names[index], panel[None], step=self.epoch)
+        self.writer.flush()
+
+    def _panel(self, index: int, image, truth, prediction) -> np.ndarray:
+        info = self.split.info
+        confusion = confusion_matrix(truth, prediction, info.num_classes)
+        mean_iou = Scores.from_confusion(confusion).mean_iou
+        caption = f"{self.split.names[index]}   mIoU {100 * mean_iou:.1f}"
+        row = (caption, image, truth, prediction)
+        return np.asarray(comparison_sheet([row], info))
+
+    def on_train_end(self, logs=None):
+        self.writer.close()

@@ -1,0 +1,281 @@
+"""One training run: a frozen configuration in, a folder of results out."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from segnet_tf.datasets import registry
+from segnet_tf.datasets.class_weights import CLASS_WEIGHTS
+from segnet_tf.datasets.dataset import (
+    MissingSplit,
+    Split,
+    class_pixel_counts,
+    typical_size,
+)
+from segnet_tf.datasets.pipeline import (
+    batch_names,
+    evaluation_batches,
+    reading_errors,
+    training_batches,
+)
+from segnet_tf.evaluation.evaluate import evaluate, score_table, write_metrics
+from segnet_tf.inference.model_file import find_model, load_model, save_model
+from segnet_tf.layers.batch_norm import recalibrate_batch_norm
+from segnet_tf.metrics.confusion import MeanIoU
+from segnet_tf.models import networks
+from segnet_tf.models.pretrained import copy_matching_weights
+from segnet_tf.training.augmentation import augment
+from segnet_tf.training.callbacks import (
+    RunCheckpoint,
+    TimeEstimate,
+    validated_epochs,
+)
+from segnet_tf.training.config import TrainConfig
+from segnet_tf.training.diagnostics import ClassWatch, LossGuard, ReadingWatch
+from segnet_tf.training.optimizers import (
+    build_optimizer,
+    decay_kernels_only,
+    encoder_layers,
+)
+from segnet_tf.training.pixel_loss import PixelLoss
+from segnet_tf.training.run_folder import Run
+from segnet_tf.training.tensorboard import Panels
+
+__all__ = ["build", "callbacks_of", "train"]
+
+
+def train(config: TrainConfig, output: str | None = None, resume: bool = False) -> Path:
+    """Trains, or goes on training, and writes the run's folder.
+
+    Args:
+        config: what to train and how.
+        output: the run's folder; by default runs/<dataset>-<model>, numbered if
+            that is taken.
+        resume: go on from the last finished epoch of `output`, or of the newest run
+            with this configuration.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        UserError: for data that is missing, an output folder that is taken, or
+            nothing to resume.
+    """
+    keras.utils.set_random_seed(config.run.seed)
+    train_split = _split(config, config.data.train_split)
+    # The model remembers the size.
+    info = replace(train_split.info, image_size=typical_size(train_split))
+    train_split = replace(train_split, info=info)
+    val_split = _validation_split(config)
+    if val_split:
+        _warn_of_overlap(train_split, val_split)
+    run = (Run.resumed if resume else Run.new)(config, output)
+    steps = max(1, round(len(train_split) / config.optimization.batch_size))
+    _say_plan(config, run, train_split, val_split, steps)
+    if run.epoch < config.optimization.epochs:
+        with _precision(config):
+            _fit(config, run, train_split, val_split, steps)
+    _finish(config, run, train_split, val_split)
+    return run.folder
+
+
+def _split(config: TrainConfig, name: str) -> Split:
+    data = config.data
+    return registry.load(data.dataset, name, data.data_dir, data.channels)
+
+
+def _validation_split(config: TrainConfig) -> Split | None:
+    try:
+        return _split(config, config.data.val_split)
+    except MissingSplit as error:
+        print(f"{error}: no validation, the last weights are kept")
+        return None
+
+
+def _warn_of_overlap(train_split: Split, val_split: Split) -> None:
+    shared = set(train_split.sources) & set(val_split.sources)
+    if shared:
+        print(
+            f"warning: {len(shared)} of the {len(val_split)} images of "
+            f"{val_split.name!r} are in {train_split.name!r} too, which flatters "
+            "the score: choose --train-split and --val-split without common images"
+        )
+
+
+def _say_plan(config, run, train_split, val_split, steps) -> None:
+    validation = len(val_split) if val_split else "no"
+    optimization, (height, width) = config.optimization, config.augmentation.crop
+    print(
+        f"{config.network.model} on {config.data.dataset}: {len(train_split)} training "
+        f"and {validation} validation images, {optimization.epochs} epochs of {steps} "
+        f"steps, {optimization.batch_size} crops of {height}x{width} in each step"
+    )
+    if run.epoch:
+        print(f"going on after epoch {run.epoch}")
+    print(f"results go to {run.folder}/")
+
+
+@contextmanager
+def _precision(config: TrainConfig) -> Iterator[None]:
+    """New layers compute in half precision meanwhile, if the configuration says so."""
+    before = keras.config.dtype_policy()
+    if config.run.mixed_precision:
+        # CPUs know bfloat16, and it needs no loss scaling; GPUs are fast in float16.
+        half = "float16" if tf.config.list_physical_devices("GPU") else "bfloat16"
+        keras.config.set_dtype_policy(f"mixed_{half}")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _fit(config, run, train_split, val_split, steps) -> None:
+    if val_split:
+        _read_once(val_split)
+    model = _compiled(config, run, train_split, steps)
+    optimization = config.optimization
+    batches = training_batches(
+        train_split,
+        lambda image, labels, seed: augment(image, labels, config.augmentation, seed),
+        optimization.batch_size,
+        config.run.seed,
+        start=run.epoch * steps * optimization.batch_size,
+    )
+    run.begin(config)
+    reading = ReadingWatch()
+    with reading_errors():
+        model.fit(
+            reading.measured(batches),
+            epochs=optimization.epochs,
+            initial_epoch=run.epoch,
+            steps_per_epoch=steps,
+            validation_data=evaluation_batches(val_split) if val_split else None,
+            validation_freq=validated_epochs(config),
+            # The stream has an order of its own.
+            shuffle=False,
+            callbacks=[
+                reading,
+                *callbacks_of(config, run, train_split, val_split, steps),
+            ],
+            # A bar redraws itself; in a file that would be thousands of lines.
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
+
+
+def _read_once(split: Split) -> None:
+    """Finds a broken file before an epoch is spent whose validation it would end."""
+    with reading_errors():
+        evaluation_batches(split).reduce(0, lambda count, _: count + 1)
+
+
+def _compiled(config, run, train_split, steps) -> keras.Model:
+    """The run's checkpoint, or a fresh network, compiled."""
+    model = run.checkpointed_model()
+    if model is not None:
+        decay_kernels_only(model.optimizer)
+        return model
+    optimization, num_classes = config.optimization, train_split.info.num_classes
+    model = build(config, num_classes)
+    encoder = []
+    if optimization.encoder_lr_multiplier != 1:
+        last = networks.NETWORKS[config.network.model].encoder
+        encoder = encoder_layers(model, last)
+    model.compile(
+        optimizer=build_optimizer(config, steps * optimization.epochs, encoder),
+        loss=PixelLoss(optimization.loss, _class_weights(config, train_split)),
+        metrics=[MeanIoU(num_classes)],
+        jit_compile=config.run.jit_compile,
+    )
+    return model
+
+
+def build(config: TrainConfig, num_classes: int) -> keras.Model:
+    """The configured network with fresh, pretrained or another run's weights.
+
+    Raises:
+        UserError: if such weights are missing or do not fit.
+    """
+    options = config.network
+    network = networks.NETWORKS[options.model]
+    arguments: dict[str, Any] = {}
+    if network.unpools:
+        arguments["pooling_mode"] = options.pooling_mode
+    if config.data.channels != 3:
+        arguments["input_channels"] = config.data.channels
+    model = networks.build(options.model, num_classes, **arguments)
+    source = options.encoder_weights
+    if source == "auto":
+        source = "imagenet" if network.brings_weights else "none"
+    if source != "none":
+        network.load_pretrained(model, source)
+    if options.init_from:
+        path = find_model(options.init_from, forms=("model.keras",))
+        kept = copy_matching_weights(load_model(path), model)
+        print(f"weights from {path}" + (f"; new: {', '.join(kept)}" if kept else ""))
+    return model
+
+
+def _class_weights(config: TrainConfig, split: Split) -> np.ndarray | None:
+    choice = config.optimization.class_weights
+    if choice == "none":
+        return None
+    weights = CLASS_WEIGHTS[choice].make(*class_pixel_counts(split))
+    pairs = zip(split.info.classes, weights, strict=True)
+    print("class weights:", ", ".join(f"{name} {value:.3f}" for name, value in pairs))
+    return weights
+
+
+def callbacks_of(config, run, train_split, val_split, steps) -> list:
+    """In the order in which they have to act.
+
+    Whoever stops a bad run comes before the model is written; whoever looks at a
+    validation comes before its averaged weights are swapped back.
+    """
+
+    def names(step: int) -> tuple[str, ...]:
+        batch_size = config.optimization.batch_size
+        return batch_names(train_split, batch_size, config.run.seed, step)
+
+    folder = run.folder / "tensorboard"
+    callbacks = [
+        LossGuard(run, names, config.optimization.accumulate),
+        keras.callbacks.TensorBoard(folder, write_graph=False),
+    ]
+    if val_split:
+        callbacks += [
+            ClassWatch(val_split.info.classes),
+            Panels(folder / "panels", val_split),
+        ]
+    # Validates with the averaged weights, then takes the run's own back.
+    averaging = [keras.callbacks.SwapEMAWeights()] if config.optimization.ema else []
+    best = config.run.save_best and val_split is not None
+    return [
+        *callbacks,
+        *averaging,
+        TimeEstimate(config, run.epoch, steps, val_split),
+        RunCheckpoint(run, best, train_split.info, *averaging),
+    ]
+
+
+def _finish(config, run, train_split, val_split) -> None:
+    """What follows the last epoch: statistics, if asked for, and scores."""
+    model = load_model(run.model_path)
+    if config.run.recalibrate_bn:
+        print(f"batch-norm statistics over the {len(train_split)} training images")
+        with reading_errors():
+            images = (images for images, _ in evaluation_batches(train_split))
+            recalibrate_batch_norm(model, images)
+        save_model(model, run.model_path, train_split.info)
+    if val_split is None:
+        return
+    print(f"scoring {run.model_path} on {val_split.name}")
+    evaluation = evaluate(model, val_split)
+    print(score_table(evaluation, val_split.info.classes))
+    write_metrics(run.folder / "metrics.json", evaluation, val_split, run.model_path)

@@ -1,0 +1,176 @@
+"""The loss against a plain loop, and median-frequency weights against the released."""
+
+import keras
+import numpy as np
+import pytest
+
+from segnet_tf.datasets import camvid
+from segnet_tf.datasets.class_weights import (
+    log_frequency_weights,
+    median_frequency_weights,
+)
+from segnet_tf.datasets.dataset import class_pixel_counts
+from segnet_tf.training.pixel_loss import PixelLoss
+
+CAMVID_WEIGHTS = (
+    0.279, 0.202, 4.787, 0.149, 1.000, 0.422, 3.847, 1.974, 0.789, 6.375, 8.859,
+)  # fmt: skip
+
+
+def reference_loss(labels, logits, weights=None, ignore_label=255) -> float:
+    total, count = 0.0, 0
+    for label, row in zip(
+        labels.reshape(-1), logits.reshape(-1, logits.shape[-1]), strict=True
+    ):
+        if label == ignore_label:
+            continue
+        row = row.astype(np.float64)
+        log_probability = row[label] - np.log(np.exp(row - row.max()).sum()) - row.max()
+        total -= log_probability * (1 if weights is None else weights[label])
+        count += 1
+    return total / count if count else 0.0
+
+
+@pytest.mark.parametrize("weights", [None, (0.5, 2.0, 0.0, 7.0)])
+@pytest.mark.parametrize("ignored_share", [0.0, 0.3, 1.0])
+def test_loss_is_the_mean_over_valid_pixels(rng, weights, ignored_share):
+    labels = rng.integers(0, 4, (2, 5, 7)).astype(np.uint8)
+    labels[rng.random(labels.shape) < ignored_share] = 255
+    logits = rng.normal(0, 5, (2, 5, 7, 4)).astype(np.float32)
+    loss = PixelLoss("cross-entropy", weights)(labels, logits)
+    assert loss.dtype == "float32"
+    expected = reference_loss(labels, logits, weights)
+    np.testing.assert_allclose(float(loss), expected, rtol=1e-5)
+
+
+def test_another_ignore_label(rng):
+    labels = rng.integers(0, 4, (1, 4, 4)).astype(np.uint8)
+    logits = rng.normal(size=(1, 4, 4, 4)).astype(np.float32)
+    loss = float(PixelLoss(ignore_label=3)(labels, logits))
+    expected = reference_loss(labels, logits, ignore_label=3)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_gradient_reaches_valid_pixels_only(rng):
+    import tensorflow as tf
+
+    labels = np.array([[[0, 255], [1, 255]]], np.uint8)
+    logits = tf.Variable(rng.normal(size=(1, 2, 2, 3)), dtype=tf.float32)
+    with tf.GradientTape() as tape:
+        loss = PixelLoss("cross-entropy", (1.0, 2.0, 3.0))(labels, logits)
+    gradient = tape.gradient(loss, logits).numpy()
+    probabilities = tf.nn.softmax(logits).numpy()
+    expected = np.zeros((1, 2, 2, 3))
+    expected[0, 0, 0] = (probabilities[0, 0, 0] - [1, 0, 0]) / 2
+    expected[0, 1, 0] = (probabilities[0, 1, 0] - [0, 1, 0]) * 2 / 2
+    np.testing.assert_allclose(gradient, expected, atol=1e-6)
+
+
+def test_float16_logits_are_scored_in_float32():
+    labels = np.zeros((1, 300, 300), np.uint8)
+    logits = np.zeros((1, 300, 300, 11), np.float16)
+    # Summed in float16 this would be infinite.
+    loss = float(PixelLoss()(labels, logits))
+    np.testing.assert_allclose(loss, np.log(11), rtol=1e-5)
+
+
+def test_loss_survives_serialisation(rng):
+    loss = PixelLoss("cross-entropy", (1.0, 3.0), ignore_label=9, name="ce")
+    twin = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(loss)
+    )
+    assert twin.get_config() == loss.get_config()
+    labels = np.array([[[0, 1, 9]]], np.uint8)
+    logits = rng.normal(size=(1, 1, 3, 2)).astype(np.float32)
+    assert float(twin(labels, logits)) == float(loss(labels, logits))
+
+
+def test_median_frequency_weights_by_hand():
+    # Two images of 10 pixels: class 1 is in the second alone, class 2 in neither.
+    counts = np.array([[8, 0, 0, 2], [3, 6, 0, 1]])
+    weights = median_frequency_weights(counts, 10)
+    frequency = np.array([11 / 20, 6 / 10, np.nan, 3 / 20])
+    expected = np.nanmedian(frequency) / frequency
+    expected[2] = 0
+    np.testing.assert_allclose(weights, expected)
+
+
+def test_median_frequency_weights_of_camvid(camvid_dir):
+    counts, pixels = class_pixel_counts(camvid.load("train", camvid_dir))
+    weights = median_frequency_weights(counts, pixels)
+    np.testing.assert_allclose(weights, CAMVID_WEIGHTS, atol=5e-4)
+
+
+def reference_hard_loss(labels, logits, weights=None) -> float:
+    terms = []
+    for label, row in zip(
+        labels.reshape(-1), logits.reshape(-1, logits.shape[-1]), strict=True
+    ):
+        if label != 255:
+            plain = reference_loss(np.array([label]), row[None])
+            terms.append((plain, plain * (1 if weights is None else weights[label])))
+    if not terms:
+        return 0.0
+    plain = sorted((term[0] for term in terms), reverse=True)
+    bound = min(-np.log(0.7), plain[max(len(terms) // 16, 1) - 1])
+    return float(np.mean([weighted for p, weighted in terms if p >= bound]))
+
+
+@pytest.mark.parametrize("weights", [None, (0.5, 2.0, 0.0, 7.0)])
+@pytest.mark.parametrize("confidence", [0.1, 4.0], ids=["all hard", "few hard"])
+@pytest.mark.parametrize("ignored_share", [0.0, 0.3, 1.0])
+def test_hard_pixels_alone(rng, weights, confidence, ignored_share):
+    labels = rng.integers(0, 4, (2, 8, 9)).astype(np.uint8)
+    logits = np.eye(4)[labels] * confidence + rng.normal(size=(2, 8, 9, 4))
+    logits = logits.astype(np.float32)
+    labels[rng.random(labels.shape) < ignored_share] = 255
+    loss = float(PixelLoss("ohem", weights)(labels, logits))
+    expected = reference_hard_loss(labels, logits, weights)
+    np.testing.assert_allclose(loss, expected, rtol=1e-4, atol=1e-9)
+    if ignored_share < 1 and confidence > 1:
+        # It would be far smaller were the easy pixels in the mean.
+        assert loss > 3 * float(PixelLoss("cross-entropy", weights)(labels, logits))
+
+
+def reference_dice(labels, logits) -> float:
+    exponentials = np.exp(logits.astype(np.float64))
+    probabilities = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    valid, terms = labels != 255, []
+    for index in range(logits.shape[-1]):
+        truth = (labels == index) & valid
+        if truth.any():
+            predicted = probabilities[..., index]
+            overlap = predicted[truth].sum()
+            terms.append(1 - 2 * overlap / (predicted[valid].sum() + truth.sum()))
+    return float(np.mean(terms)) if terms else 0.0
+
+
+@pytest.mark.parametrize("ignored_share", [0.0, 0.3, 1.0])
+def test_dice_adds_to_the_cross_entropy(rng, ignored_share):
+    labels = rng.integers(0, 3, (2, 5, 7)).astype(np.uint8)  # class 3 is absent
+    labels[rng.random(labels.shape) < ignored_share] = 255
+    logits = rng.normal(0, 2, (2, 5, 7, 4)).astype(np.float32)
+    weights = (0.5, 2.0, 1.0, 7.0)
+    loss = float(PixelLoss("dice", weights)(labels, logits))
+    expected = reference_loss(labels, logits, weights) + reference_dice(labels, logits)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_dice_is_none_for_a_perfect_prediction(rng):
+    labels = rng.integers(0, 4, (1, 6, 6)).astype(np.uint8)
+    logits = (np.eye(4)[labels] * 100).astype(np.float32)
+    assert float(PixelLoss("dice")(labels, logits)) < 1e-6
+
+
+@pytest.mark.parametrize("kind", ["ohem", "dice"])
+def test_every_loss_survives_serialisation(rng, kind):
+    loss = PixelLoss(kind, (1.0, 2.0), ignore_label=7)
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert type(again) is PixelLoss and again.kind == kind
+    assert (again.class_weights, again.ignore_label) == ((1.0, 2.0), 7)
+
+
+def test_log_weights_are_enets():
+    pixels = np.array([[60, 0, 10], [20, 0, 10]])
+    shares = np.array([0.8, 0.0, 0.2])
+    np.testing.assert_allclose(log_frequency_weights(pixels), 1 / np.log(1.1 + shares))

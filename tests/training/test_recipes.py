@@ -1,0 +1,94 @@
+"""Recipes are valid configurations, and flags beside them win."""
+
+import pytest
+
+from segnet_tf.commands import train as command
+from segnet_tf.errors import UserError
+from segnet_tf.models.networks import NETWORKS
+from segnet_tf.training.config import TrainConfig
+from segnet_tf.training.recipes import RECIPES
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_is_a_valid_configuration(name):
+    config = TrainConfig.of(**RECIPES[name].options)
+    assert config.network.model in NETWORKS
+    assert RECIPES[name].expects
+
+
+def test_every_network_has_a_recipe():
+    found = {TrainConfig.of(**r.options).network.model for r in RECIPES.values()}
+    assert found == set(NETWORKS)
+    for name, recipe in RECIPES.items():
+        if name.startswith("paper_"):
+            assert name == f"paper_{recipe.options['model']}"
+            # What has not been run must not promise a score.
+            assert recipe.expects.endswith("untested so far")
+
+
+def test_papers_solvers():
+    def solver(name: str) -> tuple:
+        options = RECIPES[name].options
+        steps = 92 * options["epochs"]
+        shared = [options[key] for key in ("optimizer", "schedule", "batch_size")]
+        assert shared == ["sgd", "constant", 4]
+        return round(steps, -3), options["learning_rate"]
+
+    assert solver("paper_segnet") == solver("paper_fcn8s") == (40_000, 1e-3)
+    assert solver("paper_bayesian_segnet") == (60_000, 1e-3)
+    assert solver("paper_segnet_basic") == solver("paper_fcn_basic") == (10_000, 0.1)
+
+
+def configured(monkeypatch, *flags) -> TrainConfig:
+    """What train.py makes of its flags, without the training."""
+    from segnet_tf.training import trainer
+
+    configs = []
+    monkeypatch.setattr(trainer, "train", lambda c, *_: configs.append(c))
+    command.main(list(flags))
+    return configs[0]
+
+
+def test_flags_win_over_the_recipe(monkeypatch):
+    flags = ("--recipe=paper_segnet_basic", "--epochs=3", "--flip", "--zoom=0.5-2")
+    config = configured(monkeypatch, *flags)
+    optimization, augmentation = config.optimization, config.augmentation
+    assert (augmentation.flip, augmentation.zoom) == (True, (0.5, 2.0))
+    assert (optimization.epochs, optimization.optimizer) == (3, "sgd")
+    assert augmentation.crop == (360, 480)
+
+
+def test_no_flags_are_the_defaults(monkeypatch):
+    assert configured(monkeypatch) == TrainConfig()
+    assert not configured(monkeypatch, "--no-flip").augmentation.flip
+
+
+OLD_FLAGS = {
+    "--scale": "--zoom",
+    "--light": "--color-jitter",
+    "--degrade": "--corruption",
+    "--keep": "--save-last",
+    "--reestimate-bn": "--recalibrate-bn",
+    "--encoder-rate-factor": "--encoder-lr-multiplier",
+}
+
+
+@pytest.mark.parametrize("flag", OLD_FLAGS)
+def test_an_old_flag_names_the_new_one(flag):
+    for given in ([flag], [flag, "0.5"], [f"{flag}=0.5"]):
+        with pytest.raises(UserError, match=f"{flag}: .*{OLD_FLAGS[flag]}"):
+            command.main(given)
+
+
+def test_save_best_and_save_last_are_one_choice(monkeypatch):
+    assert configured(monkeypatch, "--save-best").run.save_best
+    assert not configured(monkeypatch, "--save-last").run.save_best
+    recipe = ("--recipe=segnet_lite_camvid",)
+    assert not configured(monkeypatch, *recipe).run.save_best
+    assert configured(monkeypatch, *recipe, "--save-best").run.save_best
+
+
+@pytest.mark.parametrize("flags", [["--recipe=none"], ["--loss=l2"], ["--crop=3"]])
+def test_a_slip_is_one_line(flags):
+    with pytest.raises(UserError, match="^[^\n]*$"):
+        command.main(flags)

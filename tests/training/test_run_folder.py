@@ -1,0 +1,114 @@
+"""A run's folder: what counts as taken, what a kill leaves, what damage says."""
+
+import json
+from dataclasses import asdict
+
+import keras
+import numpy as np
+import pytest
+
+from segnet_tf.errors import UserError
+from segnet_tf.files import replacing
+from segnet_tf.models import SegNetBasic
+from segnet_tf.training.config import TrainConfig
+from segnet_tf.training.optimizers import build_optimizer, decay_kernels_only
+from segnet_tf.training.run_folder import Run
+
+CONFIG = TrainConfig.of(model="segnet_basic")
+
+
+def compiled() -> keras.Model:
+    model = SegNetBasic(num_classes=2, filters=8)
+    model.compile(build_optimizer(TrainConfig(), 10), "mse", jit_compile=False)
+    images = np.zeros((1, 16, 16, 3), np.float32)
+    model.fit(images, np.zeros((1, 16, 16, 2)), verbose=0)
+    return model
+
+
+def begun(folder) -> Run:
+    run = Run.new(CONFIG, str(folder))
+    run.begin(CONFIG)
+    return run
+
+
+def test_nothing_is_written_before_a_run_begins(tmp_path):
+    run = Run.new(CONFIG, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+    run.begin(CONFIG)
+    assert (
+        json.loads((tmp_path / "run" / "config.json").read_text())["run"]["seed"] == 0
+    )
+
+
+def test_a_folder_without_a_finished_epoch_is_not_taken(tmp_path):
+    begun(tmp_path)
+    (tmp_path / ".writing-x").mkdir()
+    begun(tmp_path)
+    (tmp_path / "model.keras").touch()
+    with pytest.raises(UserError, match="already there"):
+        Run.new(CONFIG, str(tmp_path))
+
+
+def test_resuming_clears_what_a_kill_left(tmp_path):
+    begun(tmp_path).finish_epoch(compiled(), {"epoch": 1, "loss": 1.0, "mean_iou": 0.1})
+    for place in (tmp_path, tmp_path / "checkpoint"):
+        (place / ".writing-x").mkdir()
+        (place / ".writing-x" / "half.keras").touch()
+    assert Run.resumed(CONFIG, str(tmp_path)).epoch == 1
+    assert not list(tmp_path.rglob(".writing-*"))
+
+
+def test_data_may_move_between_a_kill_and_resuming(tmp_path):
+    begun(tmp_path)
+    assert Run.resumed(CONFIG.replaced(data_dir="elsewhere"), str(tmp_path)).epoch == 0
+    with pytest.raises(UserError, match="another seed"):
+        Run.resumed(CONFIG.replaced(seed=1), str(tmp_path))
+
+
+def test_a_run_from_before_an_option_had_its_default(tmp_path):
+    begun(tmp_path)
+    older = asdict(CONFIG)
+    del older["data"]["channels"]
+    (tmp_path / "config.json").write_text(json.dumps(older))
+    assert Run.resumed(CONFIG, str(tmp_path)).epoch == 0
+    with pytest.raises(UserError, match="another channels"):
+        Run.resumed(CONFIG.replaced(channels=1), str(tmp_path))
+
+
+def test_damage_is_one_line(tmp_path):
+    begun(tmp_path).finish_epoch(compiled(), {"epoch": 1, "loss": 1.0, "mean_iou": 0.1})
+    checkpoint = next((tmp_path / "checkpoint").iterdir())
+    checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
+    with pytest.raises(UserError, match=f"{checkpoint.name}: damaged"):
+        Run.resumed(CONFIG, str(tmp_path)).checkpointed_model()
+    (tmp_path / "config.json").write_text('{"seed": 0}')
+    with pytest.raises(UserError, match="before 0.1.0.*train anew"):
+        Run.resumed(CONFIG, str(tmp_path))
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UserError, match="config.json: damaged"):
+        Run.resumed(CONFIG, str(tmp_path))
+
+
+def test_a_resumed_run_decays_what_it_decayed_before(tmp_path):
+    model = compiled()
+    begun(tmp_path).finish_epoch(model, {"epoch": 1, "loss": 1.0, "mean_iou": 0.1})
+    again = Run.resumed(CONFIG, str(tmp_path)).checkpointed_model()
+    decay_kernels_only(again.optimizer)
+    decayed = [
+        [v.path for v in m.trainable_variables if m.optimizer._use_weight_decay(v)]
+        for m in (model, again)
+    ]
+    assert decayed[0] == decayed[1]
+    assert all(path.endswith("kernel") for path in decayed[0])
+
+
+def test_what_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be written"):
+        with replacing(tmp_path / "file" / "x.json"):
+            pass
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match="cannot be written"):
+        with replacing(tmp_path / "folder") as temporary:
+            temporary.touch()
+    assert not list(tmp_path.glob(".writing-*"))
