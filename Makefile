@@ -1,12 +1,12 @@
-# `make demo` and `make test` need Python and a package index, nothing else.
-# CONTRIBUTING.md says what each command does, README.md what stands behind the two.
+# `make demo` and `make test` need only Python and a package index.
+# CONTRIBUTING.md explains the other commands.
 PYTHON ?= python3
 BIN := .venv/bin
 REQUIREMENTS := requirements-predict.txt requirements.txt requirements-dev.txt
 
 .PHONY: demo test test-all lint docs clean
 
-# The stamp is newer than the requirements once they are installed.
+# This file is newer than the requirements if they are installed.
 .venv/installed: $(REQUIREMENTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv

@@ -1,7 +1,7 @@
 """SegNet for TensorFlow / Keras 3, from training to the phone.
 
-Importing this package imports neither TensorFlow nor Keras; the names below bring
-them in when first used.
+Importing this package imports neither TensorFlow nor Keras. The names below import
+them at their first use.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""`python -m segnet_tf`, which is the command `segnet`."""
+"""`python -m segnet_tf` runs the command `segnet`."""
 
 from segnet_tf.commands import main
 

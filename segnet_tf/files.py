@@ -1,4 +1,4 @@
-"""Writing files so that a reader never meets half of one."""
+"""Writes files in one step, so that no reader finds a half-written one."""
 
 import json
 import os
@@ -14,10 +14,12 @@ __all__ = ["replacing", "unfinished", "write_json"]
 
 @contextmanager
 def unfinished(path: str | os.PathLike) -> Iterator[Path]:
-    """Yields a folder beside `path` for what is on its way there, gone afterwards.
+    """Yields a temporary folder beside `path`, and deletes it at the end.
+
+    A file that is written there can be moved to `path` in one step.
 
     Raises:
-        UserError: if nothing can be written there.
+        UserError: if the folder of `path` cannot be written to.
     """
     path = Path(path)
     try:
@@ -31,13 +33,13 @@ def unfinished(path: str | os.PathLike) -> Iterator[Path]:
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """Yields a temporary path beside `path` that takes its place on success.
+    """Yields a temporary path beside `path`; on success its file replaces `path`.
 
-    The temporary name keeps the suffix, since many writers choose the format by it.
-    After an exception or a kill, whatever stood at `path` before still stands there.
+    The temporary name keeps the suffix, because many writers choose the format by it.
+    After an exception or a kill, `path` is as it was before.
 
     Raises:
-        UserError: if nothing can be written there.
+        UserError: if `path` cannot be written.
     """
     path = Path(path)
     with unfinished(path) as folder:
@@ -50,6 +52,10 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_json(path: str | os.PathLike, content: dict) -> None:
-    """Writes `content` as indented JSON, in one step."""
+    """Writes `content` as indented JSON, in one step.
+
+    Raises:
+        UserError: if `path` cannot be written.
+    """
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -17,7 +17,7 @@ SMALL = {
     **dict.fromkeys(FCNS, _FCN),
     **dict.fromkeys(TABLE_1, {"filters": 16}),
 }
-"""Arguments that make each network small."""
+"""Arguments that make a network small; one that is not here is small already."""
 
 ON_DEVICE = ("segnet", "segnet_basic", "segnet_lite")
 """The networks that every form of export is tried with."""
@@ -25,13 +25,13 @@ ON_DEVICE = ("segnet", "segnet_basic", "segnet_lite")
 
 def small(name: str, num_classes: int = 11, **arguments) -> keras.Model:
     keras.utils.set_random_seed(0)
-    return build(name, num_classes, **{**SMALL[name], **arguments})
+    return build(name, num_classes, **{**SMALL.get(name, {}), **arguments})
 
 
 def network(name: str) -> keras.Model:
     """A small network whose batch normalisations do something."""
     keras.utils.set_random_seed(1)
-    model = build(name, **SMALL[name])
+    model = build(name, **SMALL.get(name, {}))
     rng = np.random.default_rng(1)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

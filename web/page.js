@@ -1,5 +1,5 @@
-// The page: takes pictures, models and camera frames, and shows labels. What a network
-// does is in segnet.js. Every labelled picture is also told to whoever listens:
+// The page: takes pictures, models and camera frames, and shows labels. segnet.js runs the
+// network. The page sends an event for each labelled picture:
 //
 //     document.addEventListener("labelled", ({ detail }) => detail.labels ...)
 
@@ -12,15 +12,15 @@ const picture = element("picture").getContext("2d", { alpha: false });
 const overlay = element("overlay").getContext("2d");
 
 let network = null;
-let lack = "Starting…"; // why there is no network
+let lack = "Starting…"; // the reason if there is no network
 let file = null; // { name, bytes } of the network, to load it for another processor
-let stream = null; // of the camera, while it is on
+let stream = null; // the camera's, while it is on
 
 // --- One thing at a time -------------------------------------------------------------
 
 let last = Promise.resolve();
 
-/** Runs `work` when what was asked for before is done; what it throws is shown. */
+/** Runs `work` after all earlier work; shows the error if it throws one. */
 function inTurn(work) {
   last = last.then(work).catch((error) => say(error.message, "problem"));
   return last;
@@ -31,7 +31,7 @@ function say(text, kind = "") {
   element("message").className = kind;
 }
 
-/** Lets the browser draw: the network would keep it from that. */
+/** Lets the browser draw, which the network would block. */
 const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
 
 // --- Models --------------------------------------------------------------------------
@@ -48,7 +48,7 @@ async function loadModel(name, bytes) {
   } catch (error) {
     throw new Error(`${name}: ${error.message}`);
   } finally {
-    // The choice tells the truth, also where loading failed.
+    // If loading failed, the choice goes back to the processor in use.
     choice.value = network?.processor ?? "wasm";
   }
   showModel();
@@ -57,15 +57,16 @@ async function loadModel(name, bytes) {
 }
 
 function showModel() {
-  const { facts, width, height, processor, threads } = network;
-  const others = facts.multiple ? ` (export.py: any multiple of ${facts.multiple})` : "";
+  const { metadata, width, height, processor, threads } = network;
+  const multiple = metadata.multiple;
+  const others = multiple ? ` (export.py --size: any multiples of ${multiple})` : "";
   const cpu = threads === 1 ? "CPU, 1 thread" : `CPU, ${threads} threads`;
-  element("model-name").textContent = `${file.name} (${facts.name})`;
+  element("model-name").textContent = `${file.name} (${metadata.name})`;
   element("model-size").textContent = `${width} × ${height}${others}`;
   element("runs-on").textContent = processor === "webgpu" ? "GPU (WebGPU)" : cpu;
 }
 
-/** The file that the address names (?model=...), else the one npm start serves. */
+/** Loads the file that the address names (?model=...), else the one of npm start. */
 async function fetchModel() {
   const named = new URLSearchParams(location.search).get("model");
   const response = await fetch(named ?? "model.tflite").catch(() => null);
@@ -76,7 +77,7 @@ async function fetchModel() {
   throw new Error(
     named
       ? `${named}: ${response ? `the server answers ${response.status}` : "cannot be reached"}`
-      : "No model yet: drop a .tflite file that export.py wrote, or open one.",
+      : "No model yet: drop or open a .tflite file that export.py has written.",
   );
 }
 
@@ -90,7 +91,7 @@ function show(image, width, height) {
   canvas.width = Math.max(1, Math.round(width * scale));
   canvas.height = Math.max(1, Math.round(height * scale));
   canvas.dataset.filled = "";
-  picture.fillStyle = "white"; // what is transparent lies on white, as for predict.py
+  picture.fillStyle = "white"; // behind transparent pixels, as in predict.py
   picture.fillRect(0, 0, canvas.width, canvas.height);
   picture.imageSmoothingQuality = "high";
   picture.drawImage(image, 0, 0, canvas.width, canvas.height);
@@ -107,10 +108,10 @@ async function label() {
   document.dispatchEvent(new CustomEvent("labelled", { detail: result }));
 }
 
-/** Draws labels in their classes' colours; pixels by id. */
+/** Draws labels in the colours of their classes. Returns the pixels of each id. */
 function tint({ labels, width, height }) {
-  const colours = new Uint8Array(4 * 256); // what is no class is void, and clear
-  network.facts.colours.forEach((colour, id) => colours.set([...colour, 255], 4 * id));
+  const colours = new Uint8Array(4 * 256); // ids without a class stay transparent
+  network.metadata.colours.forEach((colour, id) => colours.set([...colour, 255], 4 * id));
   const palette = new Uint32Array(colours.buffer);
   const image = new ImageData(width, height);
   const pixels = new Uint32Array(image.data.buffer);
@@ -127,9 +128,9 @@ function tint({ labels, width, height }) {
   return counts;
 }
 
-/** A line for every class found, the largest first. */
+/** Shows one line per class found, the largest first. */
 function showLegend(counts, pixels) {
-  const { classes, colours } = network.facts;
+  const { classes, colours } = network.metadata;
   const found = [...classes.keys()].filter((id) => counts[id]);
   found.sort((a, b) => counts[b] - counts[a]);
   const lines = found.map((id) => {
@@ -155,7 +156,7 @@ async function openImage(blob, name) {
   const image = await createImageBitmap(blob).catch(() => {
     throw new Error(`${name}: not an image that this browser can read`);
   });
-  overlay.canvas.hidden = true; // it is the one of the picture before
+  overlay.canvas.hidden = true; // it still shows the labels of the picture before
   show(image, image.width, image.height);
   image.close();
   await drawn();
@@ -175,13 +176,13 @@ async function openFile(file) {
 // --- Camera --------------------------------------------------------------------------
 
 const REFUSALS = {
-  NotAllowedError: "The camera was refused: allow it beside the address, or open a picture.",
+  NotAllowedError: "The camera was refused: allow it in the address bar, or open a picture.",
   NotFoundError: "No camera found: open a picture instead.",
   NotReadableError: "The camera is in use by another program.",
 };
 
 async function startCamera() {
-  if (stream) return; // asked for twice
+  if (stream) return; // a second click came first
   if (!navigator.mediaDevices) {
     throw new Error("Browsers open the camera only for https:// and http://localhost.");
   }
@@ -199,7 +200,7 @@ async function startCamera() {
   watch(video, stream);
 }
 
-/** Labels frame after frame, for as long as the camera is on. */
+/** Labels frame after frame while the camera is on. */
 async function watch(video, own) {
   while (stream === own) {
     await inTurn(async () => {
@@ -217,7 +218,7 @@ function stopCamera() {
   element("camera").ariaPressed = "false";
 }
 
-// --- What people do ------------------------------------------------------------------
+// --- Controls ------------------------------------------------------------------------
 
 for (const id of ["image-file", "model-file"]) {
   element(id).addEventListener("change", ({ target }) => {
@@ -243,7 +244,7 @@ element("opacity").addEventListener("input", ({ target }) => {
 });
 overlay.canvas.style.opacity = element("opacity").value / 100;
 
-let inside = 0; // elements of the page that the dragged file is over
+let inside = 0; // number of nested elements under the dragged file
 for (const [name, step] of [["dragenter", 1], ["dragleave", -1]]) {
   addEventListener(name, () => {
     inside += step;

@@ -1,4 +1,4 @@
-// A .tflite file of segnet_tf, ready to label what a browser can draw.
+// Runs a .tflite file of segnet_tf on anything that a canvas can draw.
 //
 //     const network = await Network.load(bytes);
 //     const { labels, width, height } = await network.label(canvas);
@@ -13,11 +13,11 @@ import {
 
 const RUNTIME = new URL("node_modules/@litertjs/core/wasm/", import.meta.url).href;
 
-// LiteRT.js computes some networks wrongly on WebGPU, and says nothing: SegNetBasic, for
-// one, at 2.5.3. So a GPU has to label noise as the CPU does, or is not used.
+// LiteRT.js 2.5.3 computes some networks wrongly on WebGPU, without an error: SegNetBasic,
+// for example. So a GPU is used only if it labels this share of noise as the CPU does.
 const AGREEMENT = 0.99;
 
-let runtime; // one for all networks: a promise, once somebody has asked
+let runtime; // a promise of the runtime that all networks share
 
 function startRuntime() {
   runtime ??= Promise.all([supportsFeature("threads"), supportsFeature("relaxedSimd")])
@@ -39,50 +39,51 @@ export class Network {
    * Reads and compiles a file.
    *
    * @param {Uint8Array} bytes The whole file.
-   * @param {"wasm" | "webgpu"} processor Where to run: "wasm" is the CPU.
+   * @param {"wasm" | "webgpu"} processor The processor to run on: "wasm" is the CPU.
    * @returns {Promise<Network>}
-   * @throws {Error} Saying what is wrong with the file, or with the browser.
+   * @throws {Error} If the file is damaged, or if the browser cannot run it.
    */
   static async load(bytes, processor = "wasm") {
-    const facts = readFacts(bytes);
+    const metadata = readMetadata(bytes);
     await startRuntime();
     if (processor === "webgpu" && !getWebGpuDevice()) {
       throw new Error("this browser offers no WebGPU here");
     }
-    const network = await Network.#compile(facts, bytes, processor);
+    const network = await Network.#compile(metadata, bytes, processor);
     if (processor === "wasm") return network;
-    const reference = await Network.#compile(facts, bytes, "wasm");
+    const reference = await Network.#compile(metadata, bytes, "wasm");
     const share = await network.#agreement(reference);
     reference.delete();
     if (share >= AGREEMENT) return network;
     network.delete();
-    throw new Error(`WebGPU labels ${(100 - 100 * share).toFixed(1)} % otherwise than the CPU`);
+    const different = (100 - 100 * share).toFixed(1);
+    throw new Error(`WebGPU labels ${different} % of the pixels unlike the CPU: use the CPU`);
   }
 
-  static async #compile(facts, bytes, processor) {
-    // Half precision would be faster on a GPU, and label some pixels otherwise.
+  static async #compile(metadata, bytes, processor) {
+    // Half precision would be faster on a GPU, but change some labels.
     const options = { accelerator: processor, gpuOptions: { precision: "fp32" } };
     try {
-      const network = new Network(facts, await loadAndCompile(bytes, options));
-      await network.#run(); // the first run takes several times as long: not a picture's
+      const network = new Network(metadata, await loadAndCompile(bytes, options));
+      await network.#run(); // the first run takes several times as long
       return network;
     } catch (error) {
       throw new Error(`LiteRT.js cannot run it (${error.message ?? error})`);
     }
   }
 
-  constructor(facts, model) {
+  constructor(metadata, model) {
     const [image] = model.getInputDetails();
     const [, height, width, channels] = image.shape;
-    if (channels === 4) throw new Error("wants a fourth channel, which no picture here has");
+    if (channels === 4) throw new Error("needs a fourth channel, which no picture here has");
     /** Class names, colours and the rest of the file's labels.json. */
-    this.facts = facts;
-    /** Size of the images inside; LiteRT.js cannot change it. */
+    this.metadata = metadata;
+    /** Size of the network's input; LiteRT.js cannot change it. */
     this.width = width;
     this.height = height;
     /** 3 for RGB, 1 for grey. */
     this.channels = channels;
-    /** "wasm" or "webgpu": where it does run. */
+    /** The processor that runs the network: "wasm" or "webgpu". */
     this.processor = model.options.accelerator;
     this.threads = model.options.cpuOptions.numThreads;
     this.#model = model;
@@ -93,12 +94,12 @@ export class Network {
   }
 
   /**
-   * Labels a picture, scaled to what fits into the network's size.
+   * Labels a picture, scaled to fit into the network's input.
    *
    * @param {HTMLCanvasElement | ImageBitmap} picture Opaque.
    * @returns {Promise<{labels: Uint8Array, width: number, height: number,
-   *     milliseconds: number}>} One class id a pixel, row by row, and the time that
-   *     the network alone took.
+   *     milliseconds: number}>} One class id per pixel of the scaled picture, row by
+   *     row; its size; the time of the network without drawing.
    */
   async label(picture) {
     const { width, height } = this.#draw(picture);
@@ -112,7 +113,7 @@ export class Network {
     this.#model.delete();
   }
 
-  /** The share of a noise image that both label alike. */
+  /** The share of the pixels of a noise image that both networks label alike. */
   async #agreement(other) {
     this.#input.forEach((_, at, input) => (input[at] = 256 * Math.random()));
     other.#input.set(this.#input);
@@ -122,13 +123,13 @@ export class Network {
     return ours.filter((id, at) => id === theirs[at]).length / ours.length;
   }
 
-  /** Puts the picture into the input's upper left; its size there. */
+  /** Draws the picture into the upper left of the input. Returns its size there. */
   #draw(picture) {
     const scale = Math.min(this.width / picture.width, this.height / picture.height);
     const width = Math.max(1, Math.round(picture.width * scale));
     const height = Math.max(1, Math.round(picture.height * scale));
     this.#canvas.imageSmoothingQuality = "high";
-    // What is left beside or below shows the stretched picture: no edge to be seen.
+    // The stretched picture fills the rest of the input, so that there is no hard edge.
     this.#canvas.drawImage(picture, 0, 0, this.width, this.height);
     this.#canvas.drawImage(picture, 0, 0, width, height);
     const { data } = this.#canvas.getImageData(0, 0, this.width, this.height);
@@ -146,7 +147,7 @@ export class Network {
   }
 
   async #run() {
-    // LiteRT.js' tensors are memory that nobody collects.
+    // The garbage collector does not free LiteRT.js' tensors.
     const image = new Tensor(this.#input, [1, this.height, this.width, this.channels]);
     try {
       const [output] = await this.#model.run(image);
@@ -160,9 +161,9 @@ export class Network {
     }
   }
 
-  /** Labels of the input's upper left, the class with the highest score. */
+  /** The labels (class of the highest score) of the upper left of the input. */
   #crop(scores, width, height) {
-    const depth = scores.length / (this.width * this.height); // 1: labels already
+    const depth = scores.length / (this.width * this.height); // 1: they are labels
     const labels = new Uint8Array(width * height);
     for (let y = 0, to = 0; y < height; y++) {
       let at = y * this.width * depth;
@@ -176,27 +177,27 @@ export class Network {
   }
 }
 
-/** The file's labels.json; segnet_tf/tflite_file.py tells what is in it. */
-export function readFacts(bytes) {
+/** The file's labels.json; segnet_tf/inference/tflite_metadata.py explains its keys. */
+export function readMetadata(bytes) {
   if (String.fromCharCode(...bytes.subarray(4, 8)) !== "TFL3") {
     throw new Error("not a .tflite file");
   }
   try {
-    const facts = JSON.parse(new TextDecoder().decode(zipEntry(bytes, "labels.json")));
-    if (facts.classes.length === facts.colours.length) return facts;
+    const metadata = JSON.parse(new TextDecoder().decode(zipEntry(bytes, "labels.json")));
+    if (metadata.classes.length === metadata.colours.length) return metadata;
   } catch {
-    // No zip archive behind the model, half of one, or another one.
+    // There is no zip archive behind the model, or half of one, or another one.
   }
-  throw new Error("names no classes: damaged, or not written by export.py");
+  throw new Error("names no classes: damaged, or not an export of segnet_tf");
 }
 
-/** An entry, stored as it is, of the zip archive that ends `bytes`. */
+/** The bytes of an uncompressed entry of the zip archive at the end of `bytes`. */
 function zipEntry(bytes, wanted) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const u16 = (at) => view.getUint16(at, true);
   const u32 = (at) => view.getUint32(at, true);
   let end = bytes.length - 22;
-  while (u32(end) !== 0x06054b50) end--; // RangeError where there is none
+  while (u32(end) !== 0x06054b50) end--; // RangeError if there is no archive
   let at = end - u32(end + 12);
   const shift = at - u32(end + 16); // some writers count from the archive's start
   for (let left = u16(end + 10); left > 0; left--) {

@@ -1,9 +1,9 @@
-// Serves this folder, and one model file, to this machine alone.
+// Serves this folder and one model file, only to this machine.
 //
 //     npm start [-- model.tflite]          PORT=8000 is the default
 //
-// Any web server can serve the folder. This one also sends the two headers without
-// which a browser gives a page no shared memory, and LiteRT.js no second thread.
+// Any web server can serve the folder. This one also sends two headers: without them a
+// browser gives a page no shared memory, and LiteRT.js runs on one thread.
 
 import { createReadStream, existsSync, statSync } from "node:fs";
 import { createServer } from "node:http";
@@ -34,7 +34,7 @@ function quit(reason) {
 }
 
 function modelFile() {
-  // npm changes to this folder; names are meant from where the user is.
+  // npm changes to this folder; INIT_CWD is the folder that the user called it from.
   const [name] = process.argv.slice(2);
   const path = name ? resolve(process.env.INIT_CWD ?? ".", name) : shipped;
   if (name && !existsSync(path)) quit(`${name}: no such model file`);
@@ -53,7 +53,7 @@ function answer(request, response) {
   try {
     path = find(request.url);
   } catch {
-    path = ""; // no address at all
+    path = ""; // not a valid address
   }
   const type = types[extname(path)];
   if (!type || !statSync(path, { throwIfNoEntry: false })?.isFile()) {
@@ -66,10 +66,10 @@ function answer(request, response) {
 
 const model = modelFile();
 if (!existsSync(join(folder, "node_modules/@litertjs/core"))) {
-  quit("LiteRT.js is not installed: npm install");
+  quit("LiteRT.js is not installed: run npm install");
 }
 const server = createServer(answer);
-server.on("error", (error) => quit(`port ${port}: ${error.code}: try PORT=8001`));
+server.on("error", (error) => quit(`port ${port}: ${error.code}: try PORT=8001 npm start`));
 server.listen(port, "127.0.0.1", () => {
   console.log(`http://localhost:${server.address().port}`);
 });

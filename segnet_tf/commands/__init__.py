@@ -18,7 +18,7 @@ COMMANDS = {
     "train": "train a network on labelled pictures",
     "evaluate": "score a model on a split",
     "export": "write a model for other programs",
-    "data": "look at a data set before training on it",
+    "data": "check a data set before training",
 }
 """Command -> what it does. Each is a module of this folder with a function `main`."""
 
@@ -47,7 +47,7 @@ def run(name: str, arguments: list[str] | None = None) -> None:
 
     def command() -> None:
         if name not in COMMANDS:
-            raise UserError(f"no command {name!r}: there is {', '.join(COMMANDS)}")
+            raise UserError(f"no command {name!r}: choose from {', '.join(COMMANDS)}")
         import_module(f"segnet_tf.commands.{name}").main(arguments)
 
     script = Path(sys.argv[0]).name

@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def write(split: Split, count: int, folder: Path) -> None:
-    """Writes the first pictures as <stem>.png, their labels as <stem>_truth.png.
+    """Writes the first pictures as `<stem>.png`, their labels as `<stem>_truth.png`.
 
     Args:
         split: the pictures and labels.

@@ -49,7 +49,10 @@ def main(arguments: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser("evaluate", __doc__)
     add = parser.add_argument
-    add("--model", help="run folder or .keras file [the shipped model, else the newest run]")
+    add(
+        "--model",
+        help="run folder or .keras file [the shipped model, else the newest run]",
+    )
     add(
         "--dataset",
         metavar="NAME",
@@ -89,8 +92,8 @@ def check_classes(path: Path, labels: DatasetInfo | None, info: DatasetInfo) -> 
 
     Args:
         path: the model file, for the message.
-        labels: what the model file says of its classes; None: nothing, and any data
-            set will do.
+        labels: the classes that the model file names; None: it names none, and every
+            data set is accepted.
         info: the data set.
 
     Raises:

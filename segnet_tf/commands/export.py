@@ -1,11 +1,11 @@
 """Writes a model for other programs, compares the export with it, and reports.
 
     segnet export --model runs/camvid-segnet_lite
-    segnet export --quantize int8 --calibration photos --dataset camvid --data-dir CamVid
+    segnet export --quantize int8 --calibration photos --dataset camvid
     segnet export --format savedmodel --output models/streets/1
     segnet export --describe models/model.tflite
 
-An export that differs too much from its model is kept as <output>.rejected, and the
+An export that differs too much from its model is kept as `<output>.rejected`, and the
 command exits with 1.
 """
 
@@ -58,7 +58,10 @@ def main(arguments: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = cli.parser("export", __doc__)
     add = parser.add_argument
-    add("--model", help="run folder or .keras file [the shipped model, else the newest run]")
+    add(
+        "--model",
+        help="run folder or .keras file [the shipped model, else the newest run]",
+    )
     helped = "; ".join(f"{name}: {form.help}" for name, form in FORMATS.items())
     add("--format", metavar="NAME", default="tflite", help=f"{helped} [tflite]")
     add(
@@ -178,7 +181,7 @@ def _check_options(found: argparse.Namespace, form: Format) -> None:
     ):
         value = getattr(found, option)
         if value is not None and value not in table:
-            raise UserError(f"--{option}: no {value!r}: there is {', '.join(table)}")
+            raise UserError(f"--{option}: no {value!r}: choose from {', '.join(table)}")
     if found.calibration and found.quantize != "int8":
         raise UserError("--calibration is for --quantize int8")
 

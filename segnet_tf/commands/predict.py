@@ -1,4 +1,4 @@
-"""Labels images: writes <stem>_labels.png and <stem>_overlay.png for each.
+"""Labels images: writes `<stem>_labels.png`, `<stem>_overlay.png` for each image.
 
     segnet predict street.png
     segnet predict *.jpg --model runs/camvid-segnet_lite --output labelled
@@ -8,10 +8,10 @@
 Images may have any size. An image that is much larger or smaller than the training
 images is scaled to as many pixels as they have, and its labels are scaled back. With
 --native it runs as it is; that is right for large scenes if the model was trained on
-parts of such scenes. An image of more than 2 megapixels (SegNet and SegNetBasic: 1) then
-runs in tiles, which overlap so far that the labels are those of the whole image. With
---samples or --uncertainty, smaller images run in tiles, too, and each tile draws its
-own dropout masks.
+parts of such scenes. An image of more than 2 megapixels (SegNet and SegNetBasic: 1)
+then runs in tiles, which overlap so far that the labels are those of the whole image.
+With --samples or --uncertainty, smaller images run in tiles, too, and each tile draws
+its own dropout masks.
 """
 
 import argparse
@@ -76,8 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--uncertainty",
         action="store_true",
-        help="also write <stem>_uncertainty.png and .npy; "
-        f"without --samples: of {DEFAULT_SAMPLES}",
+        help="also write <stem>_uncertainty.png and .npy "
+        f"(--samples {DEFAULT_SAMPLES}, if it is not given)",
     )
     return parser
 

@@ -4,6 +4,8 @@
     segnet train --dataset camvid --data-dir CamVid     # CamVid from a folder
     segnet train --dataset camvid --data-dir CamVid --resume
     segnet train --recipe paper_segnet_basic            # a named set of options
+
+The networks and the recipes are listed at the end.
 """
 
 from segnet_tf.console import cli

@@ -1,4 +1,4 @@
-"""What is typed and what is printed: flags, error lines, exit codes, quiet imports.
+"""The command line: flags, error lines, exit codes, quiet imports.
 
-Lives beneath all other folders, beside `errors` and `files`.
+This folder is below all other folders, beside `errors` and `files`.
 """

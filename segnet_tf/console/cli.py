@@ -1,4 +1,4 @@
-"""What the commands share: one clear line for bad input, exit codes, flags."""
+"""Shared by all commands: flags, exit codes, one clear line for bad input."""
 
 import argparse
 import os
@@ -14,14 +14,18 @@ from segnet_tf.errors import UserError
 __all__ = ["add_renamed", "chosen", "command", "parsed_size", "parser", "run"]
 
 SCRIPTS = ("train", "evaluate", "predict", "export")
-"""Commands that have a script of their name at the top of a checkout."""
+"""Commands that also have a script at the top of a checkout, such as train.py."""
 
 
 def run(main: Callable[[], None], name: str | None = None) -> None:
-    """Runs a command: exit 2 and one line if the user can mend it, 130 for Ctrl-C.
+    """Runs a command and turns its errors into exit codes.
+
+    A `UserError`, or a package that is not installed, prints one line and exits with 2.
+    Ctrl-C exits with 130. Any other exception keeps its traceback.
 
     Args:
-        name: of the command in messages; by default as it was called.
+        main: the command.
+        name: the command's name in error lines; by default, the script's name.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     name = name or os.path.basename(sys.argv[0])
@@ -45,10 +49,13 @@ def _refuse(name: str, error: UserError) -> NoReturn:
 
 
 def command(verb: str) -> str:
-    """How to call a command, in the words of whoever reads the message.
+    """The text that calls a command, for messages.
 
-    Someone who runs `python train.py` in a checkout reads "python predict.py"; someone
-    who has the package installed reads "segnet predict".
+    If the program runs as `python train.py` in a checkout, the text is such as
+    "python predict.py". If the package is installed, it is such as "segnet predict".
+
+    Args:
+        verb: the command, such as "predict".
     """
     program = Path(sys.argv[0])
     if program.name in {f"{script}.py" for script in SCRIPTS}:
@@ -62,7 +69,7 @@ def command(verb: str) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Answers a slip with one line, where argparse would print all flags first."""
+    """Reports a wrong flag in one line; argparse would print all flags first."""
 
     def error(self, message: str):
         raise UserError(f"{message} (--help lists the options)")
@@ -71,18 +78,21 @@ class _Parser(argparse.ArgumentParser):
 def parser(
     verb: str, description: str | None, epilog: str = "", takes: str = ""
 ) -> argparse.ArgumentParser:
-    """An argument parser whose help keeps its line breaks, with --version.
+    """An argument parser with --version, whose help keeps its line breaks.
 
     Args:
-        description: may say "segnet <verb>", which becomes what the reader can type.
-        takes: what follows the command, but for its options.
+        verb: the command, such as "predict".
+        description: the text before the flags. Each `segnet <verb>` in it becomes the
+            text that calls that command.
+        epilog: the text after the flags.
+        takes: the positional arguments, for the usage line.
     """
-    description = description or ""  # without docstrings: python -OO
+    description = description or ""  # python -OO drops docstrings
     for other in (*SCRIPTS, "data"):
         description = description.replace(f"segnet {other}", command(other))
     made = _Parser(
         prog=command(verb),
-        # argparse's own would list every flag before the first line that explains one.
+        # argparse's own usage lists every flag before the help explains the first.
         usage=" ".join(["%(prog)s", *takes.split(), "[options]"]),
         description=description,
         epilog=epilog,
@@ -93,28 +103,33 @@ def parser(
 
 
 def chosen(option: str, name: str, table: Mapping[str, Any]) -> Any:
-    """What a name stands for in a table of choices.
+    """The value of a name in a table of choices.
+
+    Args:
+        option: the option's name, for the message.
+        name: a key of `table`.
+        table: name -> value.
 
     Raises:
-        UserError: if it stands for nothing, naming what there is.
+        UserError: if the table has no such name; the message lists its names.
     """
     if name not in table:
-        raise UserError(f"{option}: no {name!r}: there is {', '.join(table)}")
+        raise UserError(f"{option}: no {name!r}: choose from {', '.join(table)}")
     return table[name]
 
 
 class _Renamed(argparse.Action):
-    """A flag of another name: says the name it has now."""
+    """Refuses an old flag and names the new one."""
 
     def __call__(self, parser, namespace, values, option_string=None):
         raise UserError(f"{option_string}: is called {self.const} now")
 
 
 def add_renamed(parser: argparse.ArgumentParser, names: Mapping[str, str]) -> None:
-    """Lets a parser answer old flags with one line that names the new ones.
+    """Makes a parser refuse old flags, each with one line that names the new flag.
 
     Args:
-        names: old flag -> what to write in its place.
+        names: old flag -> the text to write instead.
     """
     for old, new in names.items():
         parser.add_argument(
@@ -126,15 +141,15 @@ def parsed_size(text: str) -> tuple[int, int]:
     """Height and width, both at least 1, from a text such as "360x480".
 
     Raises:
-        ValueError: if the text is anything else. (argparse turns it into its own line.)
+        ValueError: for any other text; argparse turns it into a line of its own.
 
     >>> parsed_size("360x480")
     (360, 480)
     """
     height, width = (int(side) for side in text.lower().split("x"))
     if min(height, width) < 1:
-        raise ValueError(f"{text}: a size has at least one pixel each way")
+        raise ValueError(f"{text}: height and width must be at least 1")
     return height, width
 
 
-parsed_size.__name__ = "HxW size"  # how argparse names it: "invalid HxW size value"
+parsed_size.__name__ = "HxW size"  # for argparse's "invalid HxW size value"

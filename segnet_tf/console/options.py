@@ -1,7 +1,7 @@
-"""Options that are fields of a dataclass and flags of a command at once.
+"""Options. Each is a field of a dataclass and a flag of a command.
 
-An option's default, help, choices and bounds stand in its field; the flag is made of
-them. A choice's name, meaning and help stand together in one table of `Choice`.
+The field holds the option's default, help, choices and bound; the flag is made from
+them. A table of `Choice` holds the name, the meaning and the help of each choice.
 """
 
 import math
@@ -30,8 +30,8 @@ class Choice:
     """One value that an option may have.
 
     Attributes:
-        help: what it means, in a few words.
-        make: what it stands for; its arguments are the table's to say.
+        help: its meaning, in a few words.
+        make: the function that it stands for; the table documents the arguments.
     """
 
     help: str
@@ -40,11 +40,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Bound:
-    """What a value must keep.
+    """A condition on an option's value.
 
     Attributes:
-        says: "must be ...", for the error line.
-        holds: value -> whether it is kept; False for NaN.
+        says: the end of the error line, "must be ...".
+        holds: value -> whether the condition holds; False for NaN.
     """
 
     says: str
@@ -52,7 +52,7 @@ class Bound:
 
 
 MOST_SHOWN = 4
-"""Choices that stand in the flag's line of the help; of more, there is NAME."""
+"""The help lists up to this many choices beside the flag, or else shows NAME."""
 
 POSITIVE = Bound("must be positive", lambda value: 0 < value < math.inf)
 NOT_NEGATIVE = Bound("must not be negative", lambda value: 0 <= value < math.inf)
@@ -71,12 +71,12 @@ def option(
     """A field of a dataclass that is also a flag.
 
     Args:
-        default: its value unless given.
-        help: of the flag.
-        choices: the values it may have; a table of `Choice` adds each one's help.
-        bound: what its value must keep.
+        default: its value if the flag is not given.
+        help: the flag's help.
+        choices: the allowed values; a table of `Choice` adds the help of each.
+        bound: the condition on its value.
         parse: text -> value; by default the type of `default`.
-        opposite: of a yes-or-no option, the flag that says no [no-<name>].
+        opposite: for a boolean option, the flag that sets it to False [`no-<name>`].
     """
     metadata = {
         "help": help,
@@ -89,25 +89,33 @@ def option(
 
 
 def check_options(record: Any) -> None:
-    """Refuses a value that is no choice or does not keep its bound.
+    """Checks every option of a dataclass against its choices and its bound.
+
+    Args:
+        record: an instance of the dataclass.
 
     Raises:
-        UserError: naming the option, its value and what is allowed.
+        UserError: if a value is not allowed; the message names the option, its value
+            and the allowed values.
     """
     for each in fields(record):
         value = getattr(record, each.name)
         choices, bound = each.metadata.get("choices"), each.metadata.get("bound")
         if choices is not None and value not in choices:
             listed = ", ".join(map(str, choices))
-            raise UserError(f"{each.name}: no {value!r}: there is {listed}")
+            raise UserError(f"{each.name}: no {value!r}: choose from {listed}")
         if bound is not None and not bound.holds(value):
             raise UserError(f"{each.name}: {value}, {bound.says}")
 
 
 def add_flags(parser: Any, record: Any) -> None:
-    """Gives a parser, or a group of one, a flag for each option of a dataclass.
+    """Adds a flag for each option of a dataclass to a parser, or to a group of one.
 
-    What is not given is None, so that recipes and defaults can be told from flags.
+    A flag that is not given is None, so that a recipe or the default can replace it.
+
+    Args:
+        parser: the parser or its group.
+        record: the dataclass, or an instance.
     """
     for each in fields(record):
         _add_flag(parser, each)
@@ -123,7 +131,7 @@ def _add_flag(parser: Any, each: Field) -> None:
             if isinstance(choice, Choice)
         ]
         text = "; ".join([text, *helped])
-    # argparse formats help with %.
+    # argparse formats the help with %.
     text = text.replace("%", "%%")
     if isinstance(default, bool):
         opposite = f"--{each.metadata['opposite'] or f'no-{flag[2:]}'}"
@@ -141,9 +149,9 @@ def _add_flag(parser: Any, each: Field) -> None:
         return
     kind = each.metadata["parse"] or (str if default is None else type(default))
     shown = "" if default is None else f" [{_shown(default)}]"
-    # argparse's own choices would answer a slip with a page of usage.
+    # `check_options` checks the choices, for flags and recipes alike.
     names = None if choices is None else list(map(str, choices))
-    metavar = None if names is None else "NAME"
+    metavar = {int: "N", float: "X"}.get(kind) if names is None else "NAME"
     if names is not None and len(names) <= MOST_SHOWN:
         metavar = f"{{{','.join(names)}}}"
     parser.add_argument(flag, type=kind, metavar=metavar, help=text + shown)
@@ -157,6 +165,9 @@ def _shown(default: Any) -> str:
 
 def parsed_range(text: str) -> tuple[float, float]:
     """Two numbers from a text such as "0.5-1.3".
+
+    Raises:
+        ValueError: for any other text; argparse turns it into a line of its own.
 
     >>> parsed_range("0.5-1.3")
     (0.5, 1.3)

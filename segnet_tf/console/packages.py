@@ -1,4 +1,4 @@
-"""Packages that are not installed, and the command that installs them."""
+"""Messages about packages that are not installed, with the command to install them."""
 
 import re
 import shlex
@@ -14,11 +14,11 @@ CHECKOUT = Path(segnet_tf.__file__).parents[1]
 
 
 def missing_package(error: ModuleNotFoundError) -> UserError | None:
-    """What to say if an import failed because a package is not installed.
+    """The error to raise if an import failed because a package is not installed.
 
     Returns:
-        An error of one line; None if the package is there, but not the module that was
-        asked of it, which is a defect.
+        An error of one line. None if the package is installed, but does not have the
+        module: that is a defect.
     """
     package = (error.name or "").split(".")[0]
     if not package or find_spec(package):
@@ -27,7 +27,7 @@ def missing_package(error: ModuleNotFoundError) -> UserError | None:
 
 
 def _install_command(package: str) -> str:
-    """Installs all that is missing, in the versions that this package was made for."""
+    """The command that installs all missing packages, in the required versions."""
     requirements = CHECKOUT / "requirements.txt"
     if requirements.is_file():
         return shlex.join(["pip", "install", "-r", str(requirements)])
@@ -36,8 +36,8 @@ def _install_command(package: str) -> str:
 
 
 def _requirements() -> list[str]:
-    """What the installed package requires, but for its extras."""
-    from importlib import metadata  # takes 20 ms, of no use to who misses nothing
+    """The requirements of the installed package, without those of its extras."""
+    from importlib import metadata  # takes 20 ms, which only this message needs
 
     try:
         required = metadata.requires("segnet-tf") or []

@@ -1,4 +1,4 @@
-"""TensorFlow when it is needed, and without the notices it writes at its start."""
+"""Imports TensorFlow late, and without the notices that it prints at its start."""
 
 import os
 import sys
@@ -16,10 +16,11 @@ __all__ = ["import_tensorflow", "keras", "notices_kept_back", "tensorflow"]
 
 @contextmanager
 def notices_kept_back() -> Iterator[None]:
-    """Drops what is written to standard error, unless an exception is raised.
+    """Drops the output to standard error, or prints it if an exception is raised.
 
-    TensorFlow and LiteRT report there, past Python and at any log level, an "error"
-    about an absent GPU among it; a newcomer would take it for a failure.
+    TensorFlow and LiteRT write there at any log level, and not through Python. One of
+    their lines is an "error" about a missing GPU; a newcomer would take it for a
+    failure.
     """
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -27,7 +28,7 @@ def notices_kept_back() -> Iterator[None]:
         os.dup2(notices.fileno(), 2)
         try:
             yield
-        except UserError:  # one line says it already
+        except UserError:  # its own line says enough
             raise
         except BaseException:
             notices.seek(0)
@@ -39,7 +40,10 @@ def notices_kept_back() -> Iterator[None]:
 
 
 def import_tensorflow():
-    """TensorFlow, with its devices found, without the notices of its start.
+    """Imports TensorFlow and finds its devices, without the notices of its start.
+
+    Returns:
+        The module tensorflow.
 
     Raises:
         UserError: if TensorFlow, or a package that it needs, is not installed.
@@ -56,8 +60,8 @@ def import_tensorflow():
 class LazyModule:
     """A module that is imported when the first of its names is used.
 
-    For tables that `--help` prints: their functions use TensorFlow, their names and
-    help do not, and TensorFlow takes seconds to import. Keras has such a class, too.
+    It serves the tables that `--help` prints. Their functions use TensorFlow, whose
+    import takes seconds; their names and help do not. Keras has such a class, too.
     """
 
     def __init__(self, name: str):

@@ -1,6 +1,6 @@
-"""What a labelled picture is, and where from: `load(name, split, folder)`.
+"""The data sets: `load(name, split, data_dir)` gives labelled images.
 
-Importing this folder imports no data set; `DATASETS` and `load` bring them in.
+Importing this folder imports no data set; `DATASETS` and `load` import them.
 """
 
 from typing import Any

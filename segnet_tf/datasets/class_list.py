@@ -1,7 +1,7 @@
 """classes.txt: the names of the classes, in the order of their ids, and their colours.
 
 One class per line: name, or name R G B, or name #rrggbb. `segnet_tf.datasets.folder`
-says what else may stand there.
+describes the rest of the format.
 """
 
 import re
@@ -23,17 +23,21 @@ _COLOUR_FIRST = re.compile(r"(\d+[\s,;]+){3}\D.*")
 
 
 def read_classes(path: Path) -> tuple[DatasetInfo, dict[tuple[int, int, int], int]]:
-    """The classes of classes.txt, and RGB triple -> id (empty without colours).
+    """Reads classes.txt.
+
+    Returns:
+        The classes, and RGB triple -> id (empty without colours).
 
     Raises:
-        UserError: if the file is missing, or names the line that is wrong.
+        UserError: if the file is missing or a line is wrong; the message names the
+            line.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(
-            f"{path}: no such file: write the class names into it, one a line, in the "
-            "order of their ids"
+            f"{path}: no such file: write the class names into it, one per line, in "
+            "the order of their ids"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable as UTF-8 text ({error})") from None
@@ -42,7 +46,8 @@ def read_classes(path: Path) -> tuple[DatasetInfo, dict[tuple[int, int, int], in
         void = name.lower() == "void"
         if name in names or colour in table or max(colour or (0,)) > 255:
             raise UserError(
-                f"{path}: {line}: a name or a colour given twice, or a colour above 255"
+                f"{path}: {line}: the name or the colour is there twice, or the colour "
+                "is above 255"
             )
         if colour:
             table[colour] = IGNORE_LABEL if void else len(names)
@@ -55,14 +60,17 @@ def read_classes(path: Path) -> tuple[DatasetInfo, dict[tuple[int, int, int], in
         colours = default_colours(names)
     elif None in colours:
         missing = names[colours.index(None)]
-        raise UserError(f"{path}: {missing!r} has no colour, though others have one")
+        raise UserError(
+            f"{path}: {missing!r} has no colour, but others have one: give all classes "
+            "a colour, or none"
+        )
     return DatasetInfo("folder", tuple(names), tuple(colours)), table
 
 
 def _class_lines(path: Path, text: str) -> Iterator[tuple[str, str, tuple | None]]:
-    """Of each line that is no comment: which it is, its name, and its colour or None.
+    """For each line that is not a comment: its place, its name, its colour or None.
 
-    Ids in front are dropped, provided that every class has its own.
+    Ids before the names are dropped if every class has one.
     """
     lines = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -93,15 +101,15 @@ def _colour(match: re.Match) -> tuple[int, ...] | None:
 
 
 def default_colours(names: Sequence[str]) -> list[tuple[int, int, int]]:
-    """The colours of PASCAL VOC, one a name, black for "background" alone."""
+    """PASCAL VOC's colours, one for each name; only "background" is black."""
     colours, number = [], 0
     for name in names:
         if name.lower() == "background":
             colours.append((0, 0, 0))
             continue
         number += 1
-        # Bits 0, 1, 2 of the number become the highest of R, G, B, bits 3, 4, 5 the
-        # next, so that neighbours differ most.
+        # Bits 0, 1, 2 of the number become the highest bits of R, G, B, and bits 3, 4,
+        # 5 the next, so that neighbours differ most.
         bits = [number >> (3 * place) & 7 for place in range(8)]
         colours.append(
             tuple(

@@ -1,4 +1,4 @@
-"""How much each class counts in the loss, from how often it appears."""
+"""Class weights for the loss, from the frequencies of the classes."""
 
 import numpy as np
 
@@ -12,15 +12,15 @@ def median_frequency_weights(
 ) -> np.ndarray:
     """Median-frequency class weights (SegNet section 3.1, after Eigen and Fergus).
 
-    A class's frequency is its pixels over all pixels of the images it appears in;
-    its weight is the median frequency over its own.
+    The frequency of a class is the number of its pixels divided by all pixels of the
+    images that contain it. Its weight is the median frequency divided by its own.
 
     Args:
         pixels_per_image: int (images, classes), pixels of each class in each image.
         image_pixels: pixels of each image, void included: (images,) or one number.
 
     Returns:
-        float64 (classes,); a class that never appears gets 0.
+        float64 (classes,); 0 for a class that never appears.
     """
     pixels_per_image = np.asarray(pixels_per_image, np.float64)
     image_pixels = np.broadcast_to(image_pixels, len(pixels_per_image))
@@ -36,11 +36,12 @@ def median_frequency_weights(
 def log_frequency_weights(pixels: np.ndarray, c: float = 1.10) -> np.ndarray:
     """Class weights 1 / ln(c + share), after ENet (arXiv:1606.02147, section 5.2).
 
-    ENet takes c = 1.02; 1.10 spreads the weights less, and is what published recipes
-    for CamVid use.
+    ENet takes c = 1.02. With 1.10, which published recipes for CamVid use, the weights
+    differ less.
 
     Args:
         pixels: int (classes,) or (images, classes), valid pixels of each class.
+        c: the constant in the formula.
 
     Returns:
         float64 (classes,).
@@ -51,11 +52,17 @@ def log_frequency_weights(pixels: np.ndarray, c: float = 1.10) -> np.ndarray:
 
 CLASS_WEIGHTS = {
     "none": Choice("1 for all", lambda counts, pixels: None),
-    "median": Choice("median frequency over the class's", median_frequency_weights),
+    "median": Choice(
+        "median frequency divided by the class's", median_frequency_weights
+    ),
     "sqrt": Choice(
-        "the square root of that",
+        "the square root of median",
         lambda counts, pixels: np.sqrt(median_frequency_weights(counts, pixels)),
     ),
-    "log": Choice("ENet's", lambda counts, pixels: log_frequency_weights(counts)),
+    "log": Choice(
+        "ENet's 1 / ln(1.10 + share)",
+        lambda counts, pixels: log_frequency_weights(counts),
+    ),
 }
-"""Pixels of each class in each image, and of each image, to weights (classes,)."""
+"""`make` takes the pixels of each class in each image, and of each image, and returns
+weights (classes,), or None for equal weights."""

@@ -1,4 +1,4 @@
-"""What the rest of the program knows of a data set: its facts, and how to read it."""
+"""A data set as the rest of the program sees it: its metadata and its splits."""
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ __all__ = [
 ]
 
 IGNORE_LABEL = 255
-"""Void inside the program; every data set maps its own void to this."""
+"""The label of void in the program; every data set maps its own void to it."""
 
 
 class MissingSplit(UserError):
-    """The data set is there, but not this split of it."""
+    """The data set exists, but does not have this split."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,17 @@ class DatasetInfo:
     """Metadata of a data set.
 
     Attributes:
-        name: what `--dataset` calls it.
+        name: its name in `--dataset`.
         classes: class names, in the order of their ids.
-        colours: one RGB triple a class, 0 to 255.
-        ignore_label: the id that means void in the files (255 inside the program).
-        channels: of its images as they are read: a key of
+        colours: one RGB triple for each class, 0 to 255.
+        ignore_label: the id of void in the files (255 in the program).
+        channels: number of channels of its images as they are read: a key of
             `segnet_tf.datasets.images.CHANNELS`.
-        image_size: height and width of its images, for a model to remember what it was
-            trained on; None if nobody looked.
+        image_size: typical height and width of its images, which a model stores as the
+            size that it was trained on; None if unknown.
+
+    Raises:
+        ValueError: if the numbers of classes and colours differ.
     """
 
     name: str
@@ -51,12 +54,13 @@ class DatasetInfo:
     def __post_init__(self):
         if len(self.classes) != len(self.colours):
             raise ValueError(
-                f"{self.name}: {len(self.classes)} classes, {len(self.colours)} colours"
+                f"{self.name}: {len(self.classes)} classes, but {len(self.colours)} "
+                "colours"
             )
 
     @classmethod
     def from_dict(cls, labels: dict) -> "DatasetInfo":
-        """From a model's labels.json: what `asdict` and JSON made of one.
+        """The metadata in a model's labels.json, which `dataclasses.asdict` wrote.
 
         Raises:
             KeyError, TypeError, ValueError: if it is damaged.
@@ -66,7 +70,7 @@ class DatasetInfo:
             classes=tuple(labels["classes"]),
             colours=tuple(tuple(colour) for colour in labels["colours"]),
             ignore_label=labels["ignore_label"],
-            # Files of before there was a choice have RGB.
+            # A file without channels is of an RGB model.
             channels=labels.get("channels", 3),
             image_size=_image_size(labels.get("image_size")),
         )
@@ -77,7 +81,7 @@ class DatasetInfo:
 
 
 def _image_size(stored: list[int] | None) -> tuple[int, int] | None:
-    """From labels.json, where it may be missing."""
+    """The image size in labels.json, which may be missing."""
     if stored is None:
         return None
     height, width = stored
@@ -95,11 +99,12 @@ class Split:
     Attributes:
         info: the data set it belongs to.
         name: such as "train".
-        names: one name an example, for messages and file names.
+        names: one name for each example, for messages and file names.
         read: index -> (image uint8 (H, W, info.channels), labels uint8 (H, W), void =
             255).
-        sources: what each example comes from, equal where two splits of a data set
-            share it, as names need not be; empty where that is not known.
+        sources: the origin of each example, such as its path. If two splits of a data
+            set share an example, its sources are equal; its names may differ. Empty if
+            unknown.
     """
 
     info: DatasetInfo
@@ -119,13 +124,13 @@ def listed_lines(listing: Path) -> list[str]:
     """The lines of a text file of names, without the empty ones.
 
     Raises:
-        UserError: if the file is no UTF-8 text, or has no line.
+        UserError: if the file is not UTF-8 text, or has no lines.
     """
     try:
-        # Editors on Windows put a mark before the first line.
+        # Editors on Windows write a byte order mark before the first line.
         text = listing.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise UserError(f"{listing}: no UTF-8 text") from None
+        raise UserError(f"{listing}: not UTF-8 text") from None
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise UserError(f"{listing}: names no images")
@@ -133,10 +138,10 @@ def listed_lines(listing: Path) -> list[str]:
 
 
 def class_pixel_counts(split: Split) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels of every class in every image, and of the image.
+    """Counts the pixels of every class in every image, and of every image.
 
     Returns:
-        int64 (images, classes), void left out; int64 (images,), void included.
+        int64 (images, classes), without void; int64 (images,), with void.
     """
     num_classes = split.info.num_classes
     counts = [np.bincount(labels.reshape(-1), minlength=256) for _, labels in split]
@@ -145,7 +150,7 @@ def class_pixel_counts(split: Split) -> tuple[np.ndarray, np.ndarray]:
 
 
 def typical_size(split: Split) -> tuple[int, int]:
-    """Median height and width of some 16 of a split's images, spread over it."""
+    """Median height and width of about 16 images, spread over a split."""
     indices = range(0, len(split), max(1, len(split) // 16))
     sizes = [split.read(index)[1].shape for index in indices]
     height, width = np.median(sizes, axis=0).astype(int).tolist()

@@ -1,19 +1,19 @@
-"""`folder`: your own images and masks, told apart by their names.
+"""`folder`: your own images and masks, which belong together by their names.
 
-    classes.txt          a class a line, in the order of the ids: name, or name R G B,
-                         or name #rrggbb
+    classes.txt          one class per line, in the order of the ids: name, or name
+                         R G B, or name #rrggbb
     images/leaf 1.jpg    any image that `read_image` reads
     masks/leaf 1.png     the same stem: class ids as grey or palette indices, or RGB in
-                         the colours of classes.txt; where these are greys alone, such
-                         as 0 0 0 and 255 255 255, grey masks show them, too
+                         the colours of classes.txt; if these are all greys, such as
+                         0 0 0 and 255 255 255, a grey mask holds them, too
 
-A fifth of the images, chosen by their names, is the split "val", the rest "train". Or
-choose yourself: images/train, images/val, images/test and masks/train and so on;
-train/images and train/masks and so on does as well.
+A fifth of the images, chosen by their names, is the split "val"; the rest is "train".
+To choose yourself, make images/train, images/val, images/test, masks/train and so on,
+or train/images, train/masks and so on.
 
-Void pixels have the id 255. A line `void R G B` in classes.txt is no class, but gives
-the colour of void in RGB masks. Comments follow a #. Where each class has its id in
-front, as in `0 background` or `1: leaf`, the ids must be those of the order.
+Void pixels have the id 255. A line `void R G B` in classes.txt is not a class, but
+gives the colour of void in RGB masks. A # begins a comment. If each class has its id
+before its name, as in `0 background` or `1: leaf`, the ids must be in order from 0.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ _OTHER_NAMES = {
 }
 _VAL_SHARE = 0.2
 _SEED = "segnet_tf"
-_SAMPLES = 12  # pairs read before training starts, spread over the split
+_SAMPLES = 12  # pairs to read before training starts, spread over the split
 
 Pair = tuple[Path, Path]
 
@@ -57,21 +57,21 @@ def load(
 ) -> Split:
     """A split of a folder of images and masks.
 
-    All names are checked, and a dozen pairs are read, to find what is wrong with all
-    of them; a single faulty file is found when its turn comes, or before that by
-    `python -m segnet_tf.datasets folder`, which reads them all.
+    All names are checked, and a dozen pairs are read, to find faults that all files
+    share. A single faulty file raises its error when it is read; `segnet data folder`
+    reads all files and finds it before.
 
     Args:
-        split: "train", "val" or "test", or the path of a text file that lists images
-            (one a line, with or without suffix and folders), found in any split.
-        data_dir: holds classes.txt, images/ and masks/.
-        channels: 3, 1 or 4, as `read_image` gives them.
+        split: "train", "val" or "test", or the path of a text file that lists images of
+            any split (one per line, with or without suffix and folders).
+        data_dir: the folder of classes.txt, images/ and masks/.
+        channels: 3, 1 or 4; see `segnet_tf.datasets.images.read_image`.
 
     Raises:
-        MissingSplit: if the folder is not split so.
-        UserError: names the file: a missing mask, one of another size, in JPEG, with
-            an id or a colour that is no class, or in 0 and 255; a stem used twice; an
-            empty folder; an unreadable file.
+        MissingSplit: if the folder does not have this split.
+        UserError: if a mask is missing, of another size, a JPEG, has an id or a colour
+            that is not a class, or holds only 0 and 255; if two files have one stem; if
+            a folder is empty or a file unreadable. The message names the file.
     """
     if not data_dir:
         raise UserError(
@@ -107,9 +107,9 @@ def _read_pair(image_path: Path, mask_path: Path, info: DatasetInfo, table: dict
 
 
 def _refuse_what_all_share(split: Split, pairs: list[Pair], coloured: bool) -> None:
-    """Refuses a folder of which no sample is good; a single bad file shows up later.
+    """Refuses a folder if all samples are bad; single bad files raise errors later.
 
-    Masks drawn in 0 and 255 read without fault, as class 0 and void: also refused.
+    Masks drawn in 0 and 255 are readable, as class 0 and void, but also refused.
     """
     indices = np.linspace(0, len(split) - 1, min(_SAMPLES, len(split))).astype(int)
     found, faults = set(), []
@@ -124,12 +124,12 @@ def _refuse_what_all_share(split: Split, pairs: list[Pair], coloured: bool) -> N
         other = (
             "RGB masks in the colours of classes.txt"
             if coloured
-            else "write their colours behind the names in classes.txt, 0 0 0 and "
+            else "write their colours after the names in classes.txt, 0 0 0 and "
             "255 255 255"
         )
         raise UserError(
-            f"{pairs[0][1]}: only 0 and 255, like {len(indices) - 1} other masks: 255 "
-            f"is void, so save the ids 0 and 1, or {other}"
+            f"{pairs[0][1]}: only 0 and 255, like {len(indices) - 1} other mask(s): "
+            f"255 is void, so save the ids 0 and 1, or {other}"
         )
 
 
@@ -141,7 +141,7 @@ def _pairs(root: Path, split: str) -> list[Pair]:
         _refuse_other_name(root, split)
         if "" not in places:
             raise MissingSplit(
-                f"folder: {root} has no split {split!r}; there is {', '.join(places)}"
+                f"folder: {root} has no split {split!r}; it has {', '.join(places)}"
             )
         return _seeded_share(_pairs_in(*places[""]), split, root)
     return _listed(
@@ -150,7 +150,7 @@ def _pairs(root: Path, split: str) -> list[Pair]:
 
 
 def _places(root: Path) -> dict[str, tuple[Path, Path]]:
-    """Split -> folders of images and masks; "" where they are not split."""
+    """Split -> folders of images and masks; the split is "" if there are none."""
     images, masks = root / "images", root / "masks"
     places = {
         split: folders
@@ -164,12 +164,12 @@ def _places(root: Path) -> dict[str, tuple[Path, Path]]:
     if not places and images.is_dir():
         places = {"": (images, masks)}
     if not places:
-        raise UserError(f"folder: {root} holds no folder images/")
+        raise UserError(f"folder: {root} has no folder images/")
     return places
 
 
 def _refuse_other_name(root: Path, split: str) -> None:
-    """A split under a name that is not read must not pass for one that is absent."""
+    """Refuses a split under another name, which would seem to be missing."""
     folders = [
         *_subfolders(root / "images"),
         *(p.parent for p in root.glob("*/images")),
@@ -187,12 +187,12 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _pairs_in(images: Path, masks: Path) -> list[Pair]:
     if not masks.is_dir():
-        raise UserError(f"folder: {masks}: no such folder, expected masks in it")
+        raise UserError(f"folder: {masks}: no such folder: put the masks there")
     image_of, mask_of = _by_stem(images), _by_stem(masks)
     for stem, mask in mask_of.items():
         if stem in image_of and mask.suffix.lower() in (".jpg", ".jpeg"):
             raise UserError(
-                f"{mask}: JPEG changes the ids it stores, save masks as PNG"
+                f"{mask}: JPEG changes the ids it stores: save masks as PNG"
             )
     missing = [stem for stem in image_of if stem not in mask_of]
     if missing:
@@ -207,7 +207,7 @@ def _pairs_in(images: Path, masks: Path) -> list[Pair]:
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    """The images of a folder in the order of their stems, each of which is unique."""
+    """Stem -> image of a folder, in the order of the names; each stem is unique."""
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
@@ -215,7 +215,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
         stem = _stem(path)
         if stem in found:
             raise UserError(
-                f"{path}: same stem as {found[stem].name}, keep one of them"
+                f"{path}: same stem as {found[stem].name}: keep one of them"
             )
         found[stem] = path
     if not found:
@@ -223,7 +223,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
         raise UserError(
             f"{folder}: no images in it ({', '.join(sorted(IMAGE_SUFFIXES))})"
             + (
-                f"; of folders in it only {', '.join(SPLITS)} are read"
+                f"; of the folders in it, only {', '.join(SPLITS)} are read"
                 if unread
                 else ""
             )
@@ -232,12 +232,12 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 
 def _seeded_share(pairs: list[Pair], split: str, root: Path) -> list[Pair]:
-    """The fifth whose names hash lowest is val, the same on every machine."""
+    """Splits pairs by a hash of their names: the lowest fifth is val everywhere."""
     if split == "test" or len(pairs) < 2:
         raise MissingSplit(
-            f"folder: {root} is not split by hand, so that {len(pairs)} images give "
-            f"no {split!r}: make images/{split} and masks/{split}, and the same for "
-            "the other splits"
+            f"folder: {root} is not split by hand, so that its {len(pairs)} image(s) "
+            f"give no {split!r}: make images/{split} and masks/{split}, and the same "
+            "for the other splits"
         )
     ranked = sorted(
         pairs,
@@ -261,10 +261,12 @@ def _listed(listing: Path, pairs: list[Pair]) -> list[Pair]:
     for name in names:
         if len(where.get(name, ())) != 1:
             times = len(where.get(name, ()))
-            raise UserError(f"{listing}: names {name}, found {times} times in images/")
+            raise UserError(
+                f"{listing}: names {name}, which is {times} times in images/, not once"
+            )
     return [pair for name in names for pair in where[name]]
 
 
 def _stem(path: Path) -> str:
-    # Some systems write the "ä" of a name as one character, others as two.
+    # Some systems write "ä" in a name as one character, others as two.
     return unicodedata.normalize("NFC", path.stem)

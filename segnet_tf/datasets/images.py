@@ -1,6 +1,6 @@
-"""Reading images from disk: NumPy and Pillow, nothing else.
+"""Reads images from disk, with NumPy and Pillow only.
 
-Whatever is wrong with a file, the outcome is a `UserError` of one line that names it.
+Every fault of a file raises a `UserError` of one line that names the file.
 """
 
 import os
@@ -25,19 +25,19 @@ __all__ = [
 ]
 
 CHANNELS = {1: "grey", 3: "RGB", 4: "RGB and a fourth, stored as alpha"}
-"""What the channels of an image are, by their number."""
+"""Number of channels of an image -> their meaning."""
 
-# A list of our own keeps out what else Pillow opens: EPS, for one, starts Ghostscript.
-# JPEG brings in MPO, which many cameras write under the name .jpg.
+# This list leaves out other formats that Pillow opens: EPS, for example, starts
+# Ghostscript. JPEG includes MPO, which many cameras write as .jpg.
 _FORMATS = tuple("PNG JPEG BMP GIF TIFF WEBP AVIF JPEG2000 PPM".split())
 
 IMAGE_SUFFIXES = frozenset(
     ".png .jpg .jpeg .bmp .gif .tif .tiff .webp .avif .jp2 .ppm .pgm .pbm".split()
 )
-"""Lower-case suffixes of the files that can be expected to be images."""
+"""Lower-case suffixes of image files."""
 
-# Pillow warns from half of its limit on. For good, since filters set for a while get
-# mixed up where several threads read.
+# Pillow warns from half of its limit on. The filter is permanent, because temporary
+# filters are not safe if several threads read.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _TURNS = {
@@ -52,22 +52,24 @@ _TURNS = {
 
 
 def read_image(path: str | os.PathLike, channels: int = 3) -> np.ndarray:
-    """An image as people see it: uint8 RGB (H, W, 3), read-only.
+    """Reads an image as people see it: uint8 RGB (H, W, 3), read-only.
 
-    Turned upright by its EXIF tag; the first frame of several. Grey is repeated,
+    The EXIF tag turns it upright; the first frame of several counts. Grey is repeated,
     palettes are looked up, 16 bits are scaled to 8 (65535 becomes 255), CMYK is
-    converted without a colour profile. What is transparent lies on white, as a page
-    shows it: the colours that files hold under it are arbitrary.
+    converted without a colour profile. Transparent pixels are blended with white, as a
+    page shows them, because the colours that files store there are arbitrary.
 
     Args:
-        channels: 1 for that in grey, (H, W, 1); 4 for RGBA as it is stored, (H, W, 4),
-            where alpha is a measurement of its own, such as infrared.
+        path: the file.
+        channels: 3 for RGB; 1 for the same in grey, (H, W, 1); 4 for RGBA as it is
+            stored, (H, W, 4), whose alpha is a measurement of its own, such as
+            infrared.
 
     Raises:
-        UserError: if the file is missing, damaged, no image, of more than 179
-            million pixels (Pillow's limit), of pixels that have no known white, or not
-            RGBA where that is asked for.
-        ValueError: for a number of channels that is not in `CHANNELS`.
+        UserError: if the file is missing, damaged or not an image, if it has more than
+            179 million pixels (Pillow's limit) or pixels of which white is unknown, or
+            if `channels` is 4 and the file is not RGBA.
+        ValueError: if `channels` is not in `CHANNELS`.
     """
     if channels not in CHANNELS:
         raise ValueError(f"channels must be one of {[*CHANNELS]}, not {channels!r}")
@@ -79,9 +81,9 @@ def read_image(path: str | os.PathLike, channels: int = 3) -> np.ndarray:
 
 
 def grey(image: np.ndarray) -> np.ndarray:
-    """Brightness as the eye weighs colours (ITU-R 601): uint8 (H, W, 3) to (H, W, 1).
+    """Brightness, weighted like the eye (ITU-R 601): uint8 (H, W, 3) to (H, W, 1).
 
-    Where the three are equal, it is the same.
+    A pixel with R = G = B keeps its value.
     """
     return np.asarray(Image.fromarray(image).convert("L"))[..., None]
 
@@ -89,13 +91,18 @@ def grey(image: np.ndarray) -> np.ndarray:
 def resized(
     image: np.ndarray, size: tuple[int, int], resampling: Image.Resampling
 ) -> np.ndarray:
-    """An image, or scores, (H, W, channels) at another height and width.
+    """Resizes an image, or scores, of uint8 or float32 (H, W, channels).
 
-    Of uint8 or float32, which stays what it is.
+    Args:
+        image: the image.
+        size: the new height and width.
+        resampling: Pillow's filter.
 
-    Each channel by itself: of RGBA, Pillow would blank what alpha calls transparent.
+    Returns:
+        The same dtype, (*size, channels).
     """
     height, width = size
+    # One channel at a time: in RGBA, Pillow would blank transparent pixels.
     channels = (Image.fromarray(channel) for channel in np.moveaxis(image, -1, 0))
     return np.stack(
         [
@@ -108,7 +115,11 @@ def resized(
 
 @contextmanager
 def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
-    """Opens an image; whatever fails until it is closed names the file in one line."""
+    """Opens an image; an error before its end becomes one line that names the file.
+
+    Raises:
+        UserError: if the file is missing, unreadable, damaged or not an image.
+    """
     file = Path(path)
     name = str(file).encode("unicode_escape").decode() if "\n" in str(file) else file
     if not file.is_file():
@@ -123,15 +134,15 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
         raise UserError(f"{name}: {error}") from None
     except UnidentifiedImageError:
         raise UserError(
-            f"{name}: no image of a known format (PNG, JPEG, TIFF, WebP, ...), or its "
-            "beginning is damaged"
+            f"{name}: not an image of a known format (PNG, JPEG, TIFF, WebP, ...), or "
+            "its beginning is damaged"
         ) from None
     except PermissionError:
-        raise UserError(f"{name}: not allowed to read it") from None
+        raise UserError(f"{name}: no permission to read it") from None
     except Image.DecompressionBombError as error:
         raise UserError(f"{name}: too large ({_line(error)})") from None
-    # Damaged files leave Pillow's decoders by struct.error, IndexError, zlib.error,
-    # MemoryError and more; the set is not documented, and none is a defect of ours.
+    # Damaged files make Pillow's decoders raise struct.error, IndexError, zlib.error,
+    # MemoryError and more. The set is not documented, and none is a defect of ours.
     except Exception as error:
         raise UserError(f"{name}: damaged image ({_line(error)})") from None
 
@@ -141,10 +152,10 @@ def _line(error: Exception) -> str:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The decoded image, turned as its orientation tag says."""
+    """The decoded image, turned upright by its orientation tag."""
     image.load()
-    # ImageOps.exif_transpose also rewrites the tags and fails where one of the others
-    # is damaged; a broken tag is no reason to refuse sound pixels.
+    # ImageOps.exif_transpose also rewrites the tags and fails if another tag is
+    # damaged; a damaged tag is no reason to refuse intact pixels.
     try:
         turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:
@@ -166,15 +177,15 @@ def _rgb(image: Image.Image) -> np.ndarray:
 def _stored_rgba(image: Image.Image) -> np.ndarray:
     if image.mode != "RGBA":
         raise UserError(
-            f"holds {'+'.join(image.getbands())}, not four channels: save it as an "
-            "RGBA PNG, with the fourth channel as alpha"
+            f"has {'+'.join(image.getbands())}, not four channels: save it as an RGBA "
+            "PNG, with the fourth channel as alpha"
         )
     return np.asarray(image)
 
 
 def _eight_bits(pixels: np.ndarray) -> np.ndarray:
-    """16 bits scaled to 8: Pillow's own conversion clips at 255."""
-    # Written so that NaN fails it too.
+    """Scales 16 bits to 8; Pillow's own conversion clips at 255."""
+    # In this form, NaN fails the comparison, too.
     if pixels.dtype.kind == "f" or not 0 <= pixels.min() <= pixels.max() <= 65535:
-        raise UserError("32-bit pixels have no known white, save it with 8 or 16 bits")
+        raise UserError("32-bit pixels have no known white: save it with 8 or 16 bits")
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)

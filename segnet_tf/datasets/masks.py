@@ -1,6 +1,6 @@
-"""Reading masks from disk: class ids from greys, palettes or colours.
+"""Reads masks from disk: class ids from greys, palettes or colours.
 
-Whatever is wrong with a file, the outcome is a `UserError` of one line that names it.
+Every fault of a file raises a `UserError` of one line that names the file.
 """
 
 import os
@@ -15,7 +15,7 @@ from segnet_tf.errors import UserError
 
 __all__ = ["read_mask", "read_pair"]
 
-# Greyscale of 2 or 4 bits: Pillow stretches 0..3 and 0..15 over 0..255, which is right
+# Pillow stretches greyscale of 2 or 4 bits from 0..3 or 0..15 to 0..255. This is right
 # for pictures, but ids must come back as they were written.
 _STRETCHES = {"L;2": 85, "L;4": 17}
 
@@ -23,26 +23,26 @@ _STRETCHES = {"L;2": 85, "L;4": 17}
 def read_mask(
     path: str | os.PathLike, colours: Mapping[tuple[int, int, int], int] | None = None
 ) -> np.ndarray:
-    """Class ids of a mask, uint8 (H, W), read-only.
+    """Reads the class ids of a mask, uint8 (H, W), read-only.
 
-    Greyscale holds the ids as its values and a palette as its indices, whatever its
-    colours. Colour masks are looked up in `colours`, alpha left aside; without
-    `colours` they are read where all three channels are equal. Where all of `colours`
-    are greys, greyscale is looked up, too, and 255 stays 255 unless it is one of them.
+    The ids are the values of a greyscale image, and the indices of a palette image with
+    any colours. RGB masks are looked up in `colours`, without alpha; if there are no
+    `colours`, all three channels must be equal and hold the ids. If all `colours` are
+    greys, greyscale is looked up, too, and 255 stays 255 unless it is one of them.
 
     Args:
+        path: the file.
         colours: RGB triple -> class id, 0 to 255.
 
     Raises:
-        UserError: if the file is missing, damaged or a JPEG, holds a fraction, an id
-            above 255 or a colour that is not in `colours`, or where a palette draws an
-            index in the colour of another class (optimisers of images reorder
-            palettes).
+        UserError: if the file is missing, damaged or a JPEG, if it has a fraction, an
+            id above 255 or a colour that is not in `colours`, or if a palette shows an
+            index in the colour of another class (image optimisers reorder palettes).
     """
     colours = colours or {}
     with opened(path) as image:
         if image.format in ("JPEG", "MPO"):
-            raise UserError("JPEG changes the ids it stores, save masks as PNG")
+            raise UserError("JPEG changes the ids it stores: save masks as PNG")
         stretch = _STRETCHES.get(_raw_mode(image) or "", 1)
         mask = upright(image)
         if mask.mode == "P":
@@ -67,10 +67,13 @@ def read_pair(
     colours: Mapping[tuple[int, int, int], int] | None = None,
     channels: int = 3,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """An image and its mask, as `read_image` and `read_mask` give them.
+    """Reads an image and its mask with `read_image` and `read_mask`.
+
+    Returns:
+        The image, uint8 (H, W, channels), and the class ids, uint8 (H, W).
 
     Raises:
-        UserError: as theirs, and where the two are not of one size.
+        UserError: if either is faulty, or if their sizes differ.
     """
     image, mask = read_image(image_path, channels), read_mask(mask_path, colours)
     if image.shape[:2] != mask.shape:
@@ -85,14 +88,14 @@ def read_pair(
 
 
 def _raw_mode(image: Image.Image) -> str | None:
-    """How the pixels lie in the file, known only until they are loaded."""
+    """The pixel format in the file; Pillow knows it only until it loads the pixels."""
     for tile in getattr(image, "tile", ()):
         return tile.args[0] if isinstance(tile.args, tuple) else tile.args
     return None
 
 
 def _checked_ids(pixels: np.ndarray) -> np.ndarray:
-    if (pixels != np.rint(pixels)).any():  # NaN is among them
+    if (pixels != np.rint(pixels)).any():  # also true for NaN
         raise UserError("fractions in a float mask, expected class ids, 0 to 255")
     if not 0 <= pixels.min() <= pixels.max() <= 255:
         wrong = pixels.min() if pixels.min() < 0 else pixels.max()
@@ -102,7 +105,7 @@ def _checked_ids(pixels: np.ndarray) -> np.ndarray:
 
 
 def _check_palette(mask: Image.Image, ids: np.ndarray, colours: Mapping) -> None:
-    """Refuses a palette that contradicts the colour table; one unlike it is fine."""
+    """Refuses a palette that contradicts the colour table; other colours are fine."""
     palette = np.reshape(mask.getpalette("RGB") or [], (-1, 3))
     drawn = {
         int(index): colours.get(tuple(palette[index].tolist()))
@@ -113,8 +116,8 @@ def _check_palette(mask: Image.Image, ids: np.ndarray, colours: Mapping) -> None
         for index, meant in drawn.items():
             if index != meant:
                 raise UserError(
-                    f"palette index {index} has the colour of class {meant}: the "
-                    "palette was reordered, save the mask as RGB or with class ids"
+                    f"palette index {index} has the colour of class {meant}, so the "
+                    "palette was reordered: save the mask as RGB or with class ids"
                 )
 
 
@@ -123,14 +126,14 @@ def _is_grey(colour: tuple[int, int, int]) -> bool:
 
 
 def _looked_up_greys(mask: Image.Image, colours: Mapping) -> np.ndarray:
-    # A mask of one bit has white, and no id 255.
+    # A mask of one bit has white, but not the id 255.
     table = colours if mask.mode == "1" else {(255, 255, 255): 255, **colours}
     try:
         return _looked_up(np.asarray(mask.convert("RGB")), table)
     except UserError as error:
         raise UserError(
-            f"{error}: all its colours are greys, so that grey masks are looked up; "
-            "leave colours away where masks hold ids"
+            f"{error}: all its colours are greys, so that grey masks are looked up: "
+            "leave the colours out if masks hold ids"
         ) from None
 
 
@@ -154,7 +157,7 @@ def _looked_up(pixels: np.ndarray, colours: Mapping) -> np.ndarray:
 def _equal_channels(pixels: np.ndarray) -> np.ndarray:
     if (pixels != pixels[..., :1]).any():
         raise UserError(
-            "colours and no colour table to read class ids from: save class ids, or "
-            "give every class its colour"
+            "a mask in colours, but no colour table: save class ids, or give every "
+            "class its colour"
         )
     return pixels[..., 0]

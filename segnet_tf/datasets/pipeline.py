@@ -1,9 +1,9 @@
-"""From a split to batches: tf.data, parallel, and the same again for the same seed.
+"""Batches from a split with tf.data: parallel, and equal for equal seeds.
 
-A training stream is a function of one counter. Sample n belongs to epoch n // N; a
-stateless shuffle of that epoch gives its image, and (seed, n) gives its augmentation.
-Nothing else is remembered, so a resumed run sees what the unbroken one would have,
-whatever the number of threads.
+A training stream is a function of one counter. With N images, sample n belongs to epoch
+n // N; a stateless shuffle of that epoch gives its image, and (seed, n) gives its
+augmentation. There is no other state, so that a resumed run gets the same samples as an
+unbroken one, with any number of threads.
 """
 
 import re
@@ -33,10 +33,13 @@ def training_batches(
     """An endless stream of augmented batches.
 
     Args:
+        split: the images.
         augment: (image uint8 (H, W, channels), labels uint8 (H, W), seed of two
             integers) -> crop and its labels, always of one size, such as
             `segnet_tf.training.augmentation.augment` with its options.
-        start: how many samples an earlier part of the run has consumed.
+        batch_size: samples in each batch.
+        seed: of the order and of the augmentation.
+        start: number of samples that an earlier part of the run has consumed.
 
     Yields:
         images float32 (B, h, w, channels) in [0, 255]; labels uint8 (B, h, w), void =
@@ -53,7 +56,7 @@ def training_batches(
 
 
 def _shuffled_index(n: tf.Tensor, count: int, seed: int) -> tf.Tensor:
-    """Which of `count` images sample n of the stream is drawn from."""
+    """The index, below `count`, of the image of sample n of the stream."""
     epoch_seed = tf.stack([seed, tf.cast(n // count, tf.int32)])
     place = tf.cast(n % count, tf.int32)
     return tf.random.experimental.index_shuffle(place, epoch_seed, count - 1)
@@ -62,7 +65,7 @@ def _shuffled_index(n: tf.Tensor, count: int, seed: int) -> tf.Tensor:
 def batch_names(split: Split, batch_size: int, seed: int, step: int) -> tuple[str, ...]:
     """The names in batch `step` (0 is a run's first) of `training_batches`, in order.
 
-    Nothing has to be remembered for it: the stream is a function of its counter.
+    This needs no state, because the stream is a function of its counter.
     """
     samples = range(step * batch_size, (step + 1) * batch_size)
     indices = [_shuffled_index(tf.constant(n), len(split), seed) for n in samples]
@@ -70,7 +73,7 @@ def batch_names(split: Split, batch_size: int, seed: int, step: int) -> tuple[st
 
 
 def evaluation_batches(split: Split) -> tf.data.Dataset:
-    """Every image once, in order, whole, at its own size, in batches of one.
+    """Every image once, in order, uncropped, at its own size, in batches of one.
 
     Yields:
         image float32 (1, H, W, channels) in [0, 255]; labels uint8 (1, H, W), void =
@@ -88,7 +91,7 @@ def evaluation_batches(split: Split) -> tf.data.Dataset:
 
 @contextmanager
 def reading_errors() -> Iterator[None]:
-    """Turns a reader's UserError, which tf.data wraps in its own, back into itself."""
+    """Raises a reader's UserError again, which tf.data wraps in an error of its own."""
     try:
         yield
     except tf.errors.OpError as error:

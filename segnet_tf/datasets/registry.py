@@ -1,4 +1,4 @@
-"""The data sets, by name."""
+"""The table of data sets, by name."""
 
 import os
 from dataclasses import replace
@@ -29,24 +29,25 @@ def load(
 
     Args:
         name: a key of `DATASETS`.
-        split: the name of a split; for folders also a text file of frame names.
-        data_dir: where the data set lies; None for "synthetic".
-        channels: of the images: 3, 1 for them in grey, or, of "folder" only, 4 for
+        split: the name of a split; for "folder" and "camvid" also the path of a text
+            file of image names.
+        data_dir: the folder of the data set; None for "synthetic".
+        channels: of the images: 3 for RGB, 1 for grey, or, only for "folder", 4 for
             RGBA as it is stored.
 
     Raises:
-        UserError: for an unknown name or split, data that is not there, or channels
-            that its images do not have.
+        UserError: if the name or the split is unknown, if the data is missing, or if
+            the images do not have these channels.
     """
     if name not in DATASETS:
         known = ", ".join(DATASETS)
-        raise UserError(f"no data set {name!r}: there is {known}")
+        raise UserError(f"no data set {name!r}: choose from {known}")
     if name == "folder":
         return folder.load(split, data_dir, channels)
     if channels not in (1, 3):
         raise UserError(
-            f"channels: {name} has RGB images, which give 3 channels or 1 (grey), not "
-            f"{channels}"
+            f"channels: {name} has RGB images, which give 3 channels, or 1 in grey, "
+            f"not {channels}"
         )
     loaded = DATASETS[name](split, data_dir)
     return loaded if channels == 3 else _in_grey(loaded)

@@ -1,15 +1,15 @@
 """SUN RGB-D, the SegNet paper's indoor benchmark: 37 classes, from a folder.
 
 Song, Lichtenberg, Xiao, "SUN RGB-D: A RGB-D scene understanding benchmark suite" (CVPR
-2015). TFDS does not have it. The folder holds what the repository
-ankurhanda/sunrgbd-meta-data points to, each archive unpacked into a folder of its name:
+2015). TFDS does not have it. The repository ankurhanda/sunrgbd-meta-data links to the
+archives. The folder holds each of them, unpacked into a folder of its name:
 
     SUNRGBD-train_images/img-000001.jpg ... img-005285.jpg
     SUNRGBD-test_images/img-000001.jpg ... img-005050.jpg
     sunrgbd_train_test_labels/img-000001.png ... img-010335.png
 
 The labels of the test images come first: train image n has label n + 5050. Ids are 1 to
-37, 0 is void.
+37; 0 is void.
 """
 
 import os
@@ -51,16 +51,16 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
     """A split of SUN RGB-D.
 
     Args:
-        split: "trainval" or "test", the official halves (5,285 and 5,050 images), or
-            "val", every tenth of the former, or "train", the rest of it.
+        split: "trainval" or "test", the official halves (5,285 and 5,050 images);
+            "val", every tenth image of "trainval"; or "train", the rest of it.
         data_dir: the folder that holds the three folders above.
 
     Raises:
-        MissingSplit: if the folder of its images is not there.
-        UserError: if labels are missing, for an unknown split, and faulty files.
+        MissingSplit: if the folder of its images is missing.
+        UserError: if the split is unknown, or if labels are missing or faulty.
     """
     if split not in SPLITS:
-        raise UserError(f"sun_rgbd: no split {split!r}; there is {', '.join(SPLITS)}")
+        raise UserError(f"sun_rgbd: no split {split!r}; it has {', '.join(SPLITS)}")
     if not data_dir:
         raise UserError(
             "sun_rgbd: no folder given: use --data-dir DIR, with "
@@ -80,7 +80,7 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
         image, mask = read_pair(image_path, label_path)
         if mask.max() > INFO.num_classes:
             raise UserError(f"{label_path}: id {mask.max()}, expected 0 to 37")
-        # Void is 0, one below the first class: it wraps around to 255.
+        # Void is 0, one below the first class, and wraps around to 255.
         return image, mask - np.uint8(1)
 
     sources = tuple(image for image, _ in pairs)

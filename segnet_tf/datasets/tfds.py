@@ -1,7 +1,7 @@
 """Public data sets through TensorFlow Datasets: pets, Cityscapes, SceneParse150.
 
-TFDS downloads what may be downloaded and prepares it once; what it prepared for
-`tfds.load` before is used as it is.
+TFDS downloads the data, if the data set allows it, and prepares it once. Data that
+`tfds.load` has prepared is used as it is.
 """
 
 import logging
@@ -22,14 +22,15 @@ __all__ = ["LOADERS", "SOURCES"]
 
 @dataclass(frozen=True)
 class Source:
-    """How TFDS holds a data set.
+    """The form of a data set in TFDS.
 
     Attributes:
-        info: its facts in this program.
+        info: its metadata in this program.
         builder: its name in TFDS.
-        image, mask: keys of the image, and of the mask, whose first channel counts.
-        ids: id in the file -> class id, or IGNORE_LABEL; no other id may occur.
-        splits: our name -> name in TFDS, first and last share of it in percent.
+        image: key of the image in an example.
+        mask: key of the mask, whose first channel counts.
+        ids: id in the file -> class id or IGNORE_LABEL; no other id may occur.
+        splits: our name -> name in TFDS, begin and end of its part in percent.
     """
 
     info: DatasetInfo
@@ -52,7 +53,7 @@ _PETS = Source(
     image="image",
     mask="segmentation_mask",
     ids={1: 1, 2: 0, 3: IGNORE_LABEL},
-    # TFDS shuffles while it prepares, so that a tail is a fair sample.
+    # TFDS shuffles when it prepares, so that the end is a fair sample.
     splits={
         "train": ("train", 0, 90),
         "val": ("train", 90, 100),
@@ -61,8 +62,8 @@ _PETS = Source(
     },
 )
 
-# id in labelIds, name, colour: cityscapesScripts, helpers/labels.py. The others of
-# its 34 ids are not evaluated.
+# id in labelIds, name, colour: cityscapesScripts, helpers/labels.py. The other ids of
+# the 34 are not evaluated.
 _CITYSCAPES_CLASSES = (
     (7, "road", (128, 64, 128)),
     (8, "sidewalk", (244, 35, 232)),
@@ -119,8 +120,8 @@ _THINGS = tuple(
 )
 
 _SCENES = Source(
-    # Under the name of the 150 classes TFDS serves the annotations of the instance
-    # task: red holds one of 100 things, green the instance, 0 whatever is no thing.
+    # The name says 150 classes, but TFDS has the annotations of the instance task: red
+    # is one of 100 things, green is the instance, 0 is everything else.
     info=DatasetInfo(
         name="scene_parse150",
         classes=_THINGS,
@@ -131,7 +132,7 @@ _SCENES = Source(
     image="image",
     mask="annotation",
     ids={0: IGNORE_LABEL} | {number + 1: number for number in range(len(_THINGS))},
-    # What TFDS calls test is the challenge's validation set.
+    # The split that TFDS calls test is the challenge's validation set.
     splits={"train": ("train", 0, 100), "val": ("test", 0, 100)},
 )
 
@@ -144,18 +145,20 @@ def _load(
     """A split of a data set that TFDS prepares.
 
     Args:
+        source: the data set.
         split: "train", "val" or, for the pets, "trainval" or "test".
         data_dir: the folder of TFDS; by default its own, ~/tensorflow_datasets.
 
     Raises:
-        UserError: for a split that is not there, where TFDS cannot prepare the data
-            set (no connection, files to be fetched by hand), and for faulty masks.
+        MissingSplit: if the data set has no test split.
+        UserError: if the split is unknown, if TFDS cannot prepare the data set (no
+            connection, or files that users must download), or if a mask is faulty.
     """
     name = source.info.name
     if split not in source.splits:
-        # Another name is a slip, and must not pass for a data set without that split.
+        # Another name is a mistake, and must not pass for a split that is missing.
         fault = MissingSplit if split == "test" else UserError
-        raise fault(f"{name}: no split {split!r}; there is {', '.join(source.splits)}")
+        raise fault(f"{name}: no split {split!r}; it has {', '.join(source.splits)}")
     import tensorflow_datasets as tfds
 
     builder = tfds.builder(source.builder, data_dir=data_dir)
@@ -170,7 +173,8 @@ def _load(
     table[list(source.ids)] = list(source.ids.values())
 
     def read(index: int) -> tuple[np.ndarray, np.ndarray]:
-        # TensorFlow's decoders, as in tfds.load: the NumPy ones leave grey images grey.
+        # The decoders of TensorFlow, as in tfds.load: those of NumPy leave grey images
+        # with one channel.
         example = builder.info.features.deserialize_example(records[start + index])
         mask = example[source.mask].numpy()[..., 0]
         labels = table[mask]
@@ -194,18 +198,18 @@ def _prepare(builder, name: str) -> None:
 
     if builder.is_prepared():
         return
-    # Each of its retries would be a line before the one that matters.
+    # Each retry would print a line before the line that matters.
     retries = logging.getLogger("urllib3.connectionpool")
     level = retries.level
     retries.setLevel(logging.ERROR)
     try:
         builder.download_and_prepare()
-    # Files to be fetched by hand are an AssertionError; requests' are OSErrors.
+    # TFDS raises AssertionError if users must download files; requests raises OSError.
     except (AssertionError, OSError, tfds.download.DownloadError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(
             f"{name}: TFDS cannot prepare it in {builder.data_dir} ({reason}): prepare "
-            "it where that works (`tfds build`) and name that folder with --data-dir"
+            "it on another machine (`tfds build`) and name its folder with --data-dir"
         ) from None
     finally:
         retries.setLevel(level)
@@ -222,11 +226,14 @@ def _records(builder, split: str) -> Sequence[bytes]:
 
 
 class TFRecords(Sequence):
-    """Records of TFRecord files by number: bytes.
+    """The records of TFRecord files, as bytes, by number.
 
-    TensorFlow reads these files from front to back only. A record is its length (8
-    bytes, little endian), 4 bytes of checksum, the data, 4 bytes of checksum; jumping
-    from length to length finds them all without reading them.
+    TensorFlow reads these files only from front to back. A record is its length (8
+    bytes, little endian), 4 bytes of checksum, the data, 4 bytes of checksum. A jump
+    from length to length finds all records without reading them.
+
+    Raises:
+        UserError: if a file is missing or cut short.
     """
 
     def __init__(self, paths: Sequence[str | os.PathLike]):
@@ -254,7 +261,7 @@ class TFRecords(Sequence):
 
     def __getitem__(self, index: int) -> bytes:
         path, place, length = self._places[index]
-        # Opened anew each time: several threads read at once.
+        # Each call opens the file, because several threads read at once.
         with open(path, "rb") as file:
             file.seek(place)
             return file.read(length)

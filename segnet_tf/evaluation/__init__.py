@@ -1,4 +1,4 @@
-"""How good a model is, and what that looks like: scores, pictures, plots, data checks.
+"""Scores of a model, pictures and plots of its results, and the check of a data set.
 
-Importing this folder imports no TensorFlow; `evaluate` does.
+Importing this folder imports no TensorFlow; importing `evaluate` does.
 """

@@ -1,4 +1,4 @@
-"""A look at a data set before it costs hours: what is in it, and what looks wrong."""
+"""Checks a data set before training: what it contains, and what looks wrong."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -19,17 +19,17 @@ _LISTED = 5  # names in a line before "and n more"
 
 @dataclass(frozen=True)
 class Findings:
-    """What one pass over a split found; rows are its readable images, in order.
+    """The result of one pass over a split. Rows are the readable images, in order.
 
     Attributes:
         split: the split.
-        indices: int (images,), their places in the split.
-        counts: int64 (images, classes), pixels of every class.
-        pixels: int64 (images,), void included.
-        sizes: how many images are so many pixels (width, height).
-        digests: a hash of every image's pixels.
-        unreadable: a line for every file that could not be read.
-        odd: kind of suspicion -> names of the images it falls on.
+        indices: int64 (images,), the places of the images in the split.
+        counts: int64 (images, classes), pixels of each class.
+        pixels: int64 (images,), all pixels, void included.
+        sizes: (width, height) -> number of images.
+        digests: a hash of each image's pixels.
+        unreadable: one line for each file that cannot be read.
+        odd: kind of suspicion -> names of the images that it applies to.
     """
 
     split: Split
@@ -43,11 +43,12 @@ class Findings:
 
     @property
     def names(self) -> list[str]:
+        """The names of the readable images."""
         return [self.split.names[index] for index in self.indices]
 
 
 def examine(split: Split) -> Findings:
-    """Reads every image and mask of a split, going on after one that is faulty."""
+    """Reads all images and masks of a split, and goes on after a faulty one."""
     rows, sizes, unreadable, odd = [], Counter(), [], defaultdict(list)
     for index, name in enumerate(split.names):
         try:
@@ -83,13 +84,17 @@ def _oddities(image: np.ndarray, counts: np.ndarray) -> Iterator[str]:
     if found == {IGNORE_LABEL}:
         yield "all void, nothing to learn from"
     elif found == {0, IGNORE_LABEL}:
-        yield "only ids 0 and 255, a black-and-white mask?"
+        yield "only ids 0 and 255, as in a black-and-white mask"
     elif len(found) == 1:
         yield "one class fills the mask"
 
 
 def suspicions(found: list[Findings]) -> list[str]:
-    """Lines about what no file shows by itself, and the odd files of every split."""
+    """One line for each suspicion: odd files, equal pictures, classes without a pixel.
+
+    Args:
+        found: the results of `examine` for the splits, the training split first.
+    """
     lines = []
     for findings in found:
         for kind, names in findings.odd.items():
@@ -116,7 +121,11 @@ def _some(names: list[str] | tuple[str, ...]) -> str:
 
 
 def report(found: list[Findings]) -> list[str]:
-    """Lines for people: images and sizes of every split, then a table of classes."""
+    """The results as lines of text: images and sizes of each split, a table of classes.
+
+    Args:
+        found: the results of `examine` for the splits, the training split first.
+    """
     lines = []
     for findings in found:
         sizes = [
@@ -131,7 +140,7 @@ def report(found: list[Findings]) -> list[str]:
 
 
 def _class_table(found: list[Findings]) -> list[str]:
-    """Share of the labelled pixels a class and split; weights from the first split."""
+    """Share of the labelled pixels by class and split; weights from the first split."""
     from segnet_tf.datasets.class_weights import median_frequency_weights
 
     first = found[0]
@@ -162,7 +171,8 @@ def sample_sheet(findings: Findings, samples: int = 8, width: int = 320) -> Imag
     """Images spread over a split, each beside its labels, and a legend of all classes.
 
     Args:
-        samples: how many, two in a row.
+        findings: of a split with at least one readable image.
+        samples: number of images; the sheet has two in each row.
         width: of one picture, in pixels.
     """
     from segnet_tf.evaluation.visualize import legend
@@ -198,6 +208,6 @@ def _panel(split: Split, index: int, width: int) -> Image.Image:
     name = split.names[index]
     ImageDraw.Draw(panel).text((2, 2), name, fill="black", font=font(13))
     panel.paste(Image.fromarray(small), (0, 20))
-    # overlay() puts a legend to the right; the sheet has one for all.
+    # The legend at the right of the overlay is cut off: the sheet has one for all.
     panel.paste(tinted.crop((0, 0, fitted_width, height)), (width + 4, 20))
     return panel

@@ -1,4 +1,4 @@
-"""Scores of a model over a whole split, at the labels' own resolution."""
+"""Scores a model on a whole split, at the resolution of the labels."""
 
 import os
 import sys
@@ -31,18 +31,20 @@ __all__ = [
 
 
 Probabilities = Callable[[np.ndarray], np.ndarray]
+"""Image uint8 or float32 (H, W, channels) -> probabilities float32 (H, W, classes)."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a sweep over a split found.
+    """The scores of a model on a split.
 
     Attributes:
-        confusion: int64 (classes, classes), pixels by true class (row) and predicted.
-        image_mean_ious: float64 (images,), of every image by itself; NaN if it is
+        confusion: int64 (classes, classes), pixels by true class (row) and predicted
+            class (column).
+        image_mean_ious: float64 (images,), the mIoU of each image; NaN if the image is
             all void.
-        boundary_f1s: float64 (images, classes), NaN if an image has no boundary of
-            the class.
+        boundary_f1s: float64 (images, classes); NaN if an image has no boundary of the
+            class.
     """
 
     confusion: np.ndarray
@@ -51,22 +53,25 @@ class Evaluation:
 
     @cached_property
     def scores(self) -> Scores:
-        """Of all pixels together: what counts."""
+        """The scores over all pixels of the split together."""
         return Scores.from_confusion(self.confusion)
 
     @property
     def per_class_boundary_f1(self) -> np.ndarray:
-        """Mean over the images that have a boundary of the class: (classes,)."""
+        """Mean over the images with a boundary of the class, float64 (classes,)."""
         return _mean(self.boundary_f1s, axis=0)
 
     @property
     def boundary_f1(self) -> float:
-        """Mean over the images of the mean over their classes, as in the paper."""
+        """The mean over the classes of each image, averaged over the images.
+
+        Source: the SegNet paper, arXiv:1511.00561, section 4.
+        """
         return float(_mean(_mean(self.boundary_f1s, axis=1), axis=0))
 
 
 def _mean(values: np.ndarray, axis: int) -> np.ndarray:
-    """np.nanmean, NaN without a warning where there is nothing to average."""
+    """np.nanmean, but without a warning if there is nothing to average."""
     known = ~np.isnan(values)
     total = np.where(known, values, 0.0).sum(axis=axis)
     count = known.sum(axis=axis)
@@ -79,21 +84,23 @@ def evaluate(
     probabilities: Probabilities | None = None,
     reliability: Reliability | None = None,
 ) -> Evaluation:
-    """Runs every image of a split through a model and scores its labels, in one sweep.
+    """Runs a model once over all images of a split and scores its labels.
 
     Args:
         model: logits (B, H, W, classes) from float32 (B, H, W, channels) in [0, 255].
-        probabilities: scores these in place of the model's own, such as the mean of
-            dropout samples: image float32 (H, W, channels) to float32 (H, W, classes).
-        reliability: gathers the confidences, too.
+        split: images and labels.
+        probabilities: a function whose results are scored instead of the model's, such
+            as the mean of dropout samples.
+        reliability: also collects the confidences, if given.
 
     Raises:
-        UserError: if the model has another number of classes than the split.
+        UserError: if the model has another number of classes than the split, or if an
+            image cannot be read.
     """
     num_classes = split.info.num_classes
     if model.output_shape[-1] != num_classes:
         raise UserError(
-            f"the model predicts {model.output_shape[-1]} classes, "
+            f"the model predicts {model.output_shape[-1]} classes, but "
             f"{split.info.name} has {num_classes}"
         )
     predict = _prediction(model, probabilities, reliability is not None)
@@ -117,7 +124,7 @@ def evaluate(
 
 
 def _prediction(model, probabilities: Probabilities | None, confident: bool):
-    """Image (H, W, channels) to labels (H, W), and probabilities if they are needed."""
+    """A function: image (H, W, channels) -> labels (H, W), probabilities or None."""
     if probabilities is not None:
 
         def sampled(image):
@@ -141,9 +148,15 @@ def _prediction(model, probabilities: Probabilities | None, confident: bool):
     return own
 
 
-@lru_cache(maxsize=1)  # scores and the sheet after them are of one model
+@lru_cache(maxsize=1)  # the scores and the sheet need the same function
 def label_function(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """Labels int64 (B, H, W) from images (B, H, W, C); traced once for all sizes."""
+    """A function: images (B, H, W, C) -> labels int64 (B, H, W).
+
+    It is traced once for all sizes.
+
+    Args:
+        model: logits (B, H, W, classes) from float32 (B, H, W, C) in [0, 255].
+    """
 
     @tf.function(reduce_retracing=True)
     def predict(images):
@@ -159,15 +172,17 @@ def best_worst_sheet(
     count: int = 4,
     probabilities: Probabilities | None = None,
 ) -> Image.Image:
-    """The predictions that score best and worst by their own mIoU, best at the top.
+    """A picture of the images with the best and the worst mIoU, best at the top.
 
-    An image by itself averages over the few classes in it, so that one small thing
-    that was missed weighs much: a place to look, not a score.
+    The mIoU of one image is the mean over the few classes in it, so that one small
+    missed thing counts much. It shows where to look; it is not a score.
 
     Args:
-        evaluation: of this model on this split.
-        count: how many of each; fewer if the split has not twice as many.
-        probabilities: as `evaluate` was given them.
+        model: as for `evaluate`.
+        split: as for `evaluate`.
+        evaluation: the scores of this model on this split.
+        count: number of best and of worst images; fewer if the split is small.
+        probabilities: as for `evaluate`.
     """
     best, worst = best_and_worst(evaluation.image_mean_ious, count)
     predict = _prediction(model, probabilities, confident=False)
@@ -181,9 +196,9 @@ def best_worst_sheet(
 
 
 def best_and_worst(scores: np.ndarray, count: int) -> tuple[list[int], list[int]]:
-    """Places of the `count` highest and lowest scores, both from high to low.
+    """Indices of the `count` highest and of the lowest scores, both from high to low.
 
-    No place is in both; NaN is in neither.
+    No index is in both lists. NaN is in neither.
     """
     order = np.argsort(-scores, kind="stable")
     order = order[: np.count_nonzero(~np.isnan(scores))].tolist()
@@ -193,7 +208,12 @@ def best_and_worst(scores: np.ndarray, count: int) -> tuple[list[int], list[int]
 
 
 def score_table(evaluation: Evaluation, classes: tuple[str, ...]) -> str:
-    """The scores as lines for people: one a class, then the means, in percent."""
+    """The scores in percent as lines of text: one line per class, then the means.
+
+    Args:
+        evaluation: the scores.
+        classes: the names of the classes.
+    """
     scores = evaluation.scores
     width = max(map(len, classes))
     lines = [f"{'class':<{width}}  accuracy    IoU     BF"]
@@ -227,10 +247,14 @@ def write_metrics(
     model_path: str | os.PathLike,
     samples: int = 0,
 ) -> None:
-    """Writes the scores as JSON, with what was measured, and on what.
+    """Writes the scores as JSON, with the names of the model, data set and split.
 
     Args:
-        samples: how many dropout samples each prediction is the mean of; 0: none.
+        path: the file; it is replaced in one step.
+        evaluation: the scores of the model on the split.
+        split: the images that were scored.
+        model_path: the file of the model.
+        samples: number of dropout samples for each prediction; 0: dropout was off.
     """
     names = split.info.classes
     write_json(

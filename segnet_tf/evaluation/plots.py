@@ -1,4 +1,4 @@
-"""Plots, by matplotlib: curves, confusion, reliability, uncertainty."""
+"""Plots with matplotlib: training curves, confusion, reliability, uncertainty."""
 
 import os
 import warnings
@@ -18,8 +18,14 @@ __all__ = [
 
 
 def draw_curves(rows: list[dict], path: str | os.PathLike) -> None:
-    """Loss and mIoU over the epochs of a history, training and validation."""
-    # The object interface needs no display and leaves no figure behind in pyplot.
+    """Draws loss and mIoU over the epochs, for training and for validation.
+
+    Args:
+        rows: the history, one dict per epoch: epoch, loss, mean_iou, and in validated
+            epochs val_loss and val_mean_iou.
+        path: the picture; it is replaced in one step.
+    """
+    # matplotlib.figure needs no display and, unlike pyplot, keeps no figure.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.5), layout="constrained")
@@ -41,23 +47,26 @@ def draw_curves(rows: list[dict], path: str | os.PathLike) -> None:
 def draw_confusion(
     confusion: np.ndarray, classes: tuple[str, ...], path: str | os.PathLike
 ) -> None:
-    """A picture of a confusion matrix, each row divided by its sum.
+    """Draws a confusion matrix, each row divided by its sum.
 
-    A row is a true class: where its pixels went, in percent. Classes that have no
-    pixel are marked with a dash and left empty.
+    A row is a true class: the percentages of its pixels by predicted class. The row of
+    a class without a pixel is empty, and its name has a dash.
 
     Args:
-        confusion: int64 (classes, classes), pixels by true class (row) and predicted.
+        confusion: int64 (classes, classes), pixels by true class (row) and predicted
+            class (column).
+        classes: the names of the classes.
+        path: the picture; it is replaced in one step.
     """
     from matplotlib.figure import Figure
 
     count, total = len(classes), confusion.sum(axis=1, keepdims=True)
     shares = np.where(total > 0, 100 * confusion / np.maximum(total, 1), np.nan)
-    numbered = count <= 40  # beyond that the colour must do
+    numbered = count <= 40  # with more classes, only colours fit into the cells
     cell, points = (0.42, 8) if numbered else (0.16, 7)
     side = max(3.0, cell * count)
     figure = Figure(figsize=(side, side))
-    # The cells fill the figure; saving makes room for what stands around them.
+    # The cells fill the figure; `bbox_inches` adds room for the names around them.
     axes = figure.add_axes((0, 0, 1, 1))
     picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100, aspect="auto")
     bar = figure.add_axes((1 + 0.2 / side, 0, 0.2 / side, 1))
@@ -86,7 +95,12 @@ def draw_confusion(
 
 
 def draw_reliability(reliability: Reliability, path: str | os.PathLike) -> None:
-    """Accuracy over confidence, and below it how many pixels are that confident."""
+    """Draws accuracy over confidence, and below it the share of pixels in each bin.
+
+    Args:
+        reliability: the counts of a split.
+        path: the picture; it is replaced in one step.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.5, 5.5), layout="constrained")
@@ -111,12 +125,13 @@ def draw_reliability(reliability: Reliability, path: str | os.PathLike) -> None:
 
 
 def draw_uncertainty(maps: dict[str, np.ndarray], path: str | os.PathLike) -> None:
-    """The four maps of an `Uncertainty`, each with its colour bar.
+    """Draws the four maps of an `Uncertainty`, each with its colour bar.
 
-    The three in nats are on one scale, since the first is the sum of the other two.
+    The three maps in nats have one scale, since the first is the sum of the other two.
 
     Args:
-        maps: by name, float32 (H, W).
+        maps: name -> float32 (H, W).
+        path: the picture; it is replaced in one step.
     """
     from matplotlib.figure import Figure
 
@@ -132,7 +147,7 @@ def draw_uncertainty(maps: dict[str, np.ndarray], path: str | os.PathLike) -> No
         figure.subplots(2, 2).flat, titles.items(), strict=True
     ):
         top = maps["variance" if name == "variance" else "entropy"].max()
-        # From zero, so that a sure network's noise does not look like doubt.
+        # The scale starts at 0, so that small noise does not look like uncertainty.
         shown = axes.imshow(maps[name], "viridis", vmin=0, vmax=max(top, 1e-3))
         axes.set_title(title)
         axes.set_axis_off()
@@ -143,7 +158,7 @@ def draw_uncertainty(maps: dict[str, np.ndarray], path: str | os.PathLike) -> No
 
 @contextmanager
 def _missing_letters_kept_back():
-    """matplotlib's font has no Chinese letters, for one; the boxes show that anyway."""
+    """Drops warnings about letters that matplotlib's font lacks and draws as boxes."""
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message="Glyph .* missing from", category=UserWarning

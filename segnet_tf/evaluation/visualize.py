@@ -1,4 +1,4 @@
-"""Pictures, by Pillow and NumPy alone: palettes, overlays, legends, comparisons."""
+"""Pictures with Pillow and NumPy: palette images, overlays, legends, comparisons."""
 
 from functools import cache
 from importlib.util import find_spec
@@ -24,27 +24,31 @@ __all__ = [
 ]
 
 VOID_COLOUR = (0, 0, 0)
-"""Where void must be one colour: in palette images, which hold ids."""
+"""The colour of void in palette images, which need one colour for each id."""
 
 VOID_STRIPES = ((70, 70, 70), (210, 210, 210))
-"""In pictures for people void is hatched, as no class is, however black."""
+"""In all other pictures void is hatched in these colours: a class may be black."""
 
 WRONG_COLOUR = (220, 20, 60)
+"""The colour of wrong pixels in error images."""
 
 Entry = tuple[str, tuple[int, int, int] | None]
-"""A line of a legend: its text, and the colour of its swatch (None: hatched)."""
+"""A line of a legend: its text and the colour of its swatch (None: hatched)."""
 
 LEGEND_SIDE = 480
-"""Shorter side, in pixels, up to which a legend is as small as it can be read."""
+"""A picture whose shorter side has at most so many pixels gets the smallest legend."""
 
 
 @cache
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """DejaVu Sans where matplotlib or the system brings it, else Pillow's own.
+    """DejaVu Sans from matplotlib or from the system, else Pillow's own font.
 
-    Pillow's own knows hardly more than Western European letters.
+    Pillow's own font has hardly more than Western European letters.
+
+    Args:
+        size: of the letters, in pixels.
     """
-    # Finding a package does not import it: predictions do without matplotlib.
+    # `find_spec` does not import matplotlib, which predictions do not need.
     package = find_spec("matplotlib")
     folders = package and package.submodule_search_locations
     for folder in map(Path, folders or ()):
@@ -58,17 +62,18 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _palette(info: DatasetInfo) -> np.ndarray:
-    """A colour for each of the 256 ids, uint8 (256, 3); what is no class is void."""
+    """A colour for each of the 256 ids, uint8 (256, 3); an id of no class is void."""
     palette = np.full((256, 3), VOID_COLOUR, np.uint8)
     palette[: info.num_classes] = info.colours
     return palette
 
 
 def palette_image(labels: np.ndarray, info: DatasetInfo) -> Image.Image:
-    """Labels as a palette image: the ids are the pixels, the colours come along.
+    """Labels as a palette image: pixels are ids, the palette has the classes' colours.
 
     Args:
         labels: uint8 (H, W).
+        info: the classes and their colours.
     """
     image = Image.fromarray(labels)
     image.putpalette(_palette(info).tobytes())
@@ -76,12 +81,20 @@ def palette_image(labels: np.ndarray, info: DatasetInfo) -> Image.Image:
 
 
 def colour_labels(labels: np.ndarray, info: DatasetInfo) -> np.ndarray:
-    """Labels uint8 (H, W) in their classes' colours: uint8 (H, W, 3), void black."""
+    """Labels in the colours of their classes, void in black.
+
+    Args:
+        labels: uint8 (H, W).
+        info: the classes and their colours.
+
+    Returns:
+        uint8 (H, W, 3).
+    """
     return _palette(info)[labels]
 
 
 def _hatch(pixels: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """The pixels uint8 (H, W, 3), and diagonal stripes where the mask (H, W) says."""
+    """The pixels uint8 (H, W, 3), with diagonal stripes where a mask (H, W) is True."""
     height, width = where.shape
     rows, columns = np.indices((height, width), np.uint16, sparse=True)
     stripes = np.array(VOID_STRIPES, np.uint8)[(rows + columns) // 2 % 2]
@@ -89,12 +102,26 @@ def _hatch(pixels: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
-    """An image uint8 (H, W, 1, 3 or 4) as shown: grey repeated, a fourth left out."""
+    """The RGB image that is shown for an image of 1, 3 or 4 channels.
+
+    Grey is repeated; a fourth channel is left out.
+
+    Args:
+        image: uint8 (H, W, 1, 3 or 4).
+
+    Returns:
+        uint8 (H, W, 3).
+    """
     return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image[..., :3]
 
 
 def class_shares(labels: np.ndarray, info: DatasetInfo) -> list[tuple[int, float]]:
-    """(class id, share of the pixels) of every class found, largest first."""
+    """(class id, share of all pixels) of each class in the labels, largest first.
+
+    Args:
+        labels: uint8 (H, W).
+        info: the classes.
+    """
     counts = np.bincount(labels.reshape(-1), minlength=256)[: info.num_classes]
     found = [
         (int(index), float(counts[index] / labels.size))
@@ -106,13 +133,15 @@ def class_shares(labels: np.ndarray, info: DatasetInfo) -> list[tuple[int, float
 def overlay(
     image: np.ndarray, labels: np.ndarray, info: DatasetInfo, opacity: float = 0.55
 ) -> Image.Image:
-    """The image tinted by class, with a legend of the classes found beside it.
+    """The image tinted by class, with a legend beside it. Void is hatched.
 
     Args:
-        image: uint8 (H, W, 1, 3 or 4). labels: uint8 (H, W); void is hatched.
+        image: uint8 (H, W, 1, 3 or 4).
+        labels: uint8 (H, W).
+        info: the classes and their colours.
         opacity: of the tint, 0 to 1.
     """
-    # In Pillow, since NumPy would hold a large photo in float32 several times over.
+    # Pillow blends in uint8; NumPy would hold several float32 copies of a large photo.
     picture = Image.fromarray(as_rgb(image))
     tinted = Image.blend(picture, Image.fromarray(colour_labels(labels, info)), opacity)
     void = labels >= info.num_classes
@@ -137,9 +166,10 @@ def legend(
     """A white panel with one line per class: swatch, name and share.
 
     Args:
-        shares: as `class_shares` gives them.
-        void: its share, named if there is any.
-        scale: of letters and swatches, for large pictures.
+        shares: (class id, share), as `class_shares` gives them.
+        info: the classes and their colours.
+        void: the share of void; if it is 0, void has no line.
+        scale: factor on the size of letters and swatches, for large pictures.
     """
     entries: list[Entry] = [
         (f"{info.classes[index]}  {share:.1%}", info.colours[index])
@@ -151,7 +181,7 @@ def legend(
 
 
 def _key(entries: list[Entry], scale: float = 1.0) -> Image.Image:
-    """A white panel with one line per entry: a swatch (None: hatched), and its text."""
+    """A white panel with one line per entry: its swatch and its text."""
     size, line, margin, swatch = (round(scale * side) for side in (13, 22, 10, 14))
     letters = font(size)
     width = max((letters.getlength(text) for text, _ in entries), default=0)
@@ -172,13 +202,18 @@ def _key(entries: list[Entry], scale: float = 1.0) -> Image.Image:
 def error_image(
     image: np.ndarray, truth: np.ndarray, prediction: np.ndarray
 ) -> np.ndarray:
-    """Where a prediction is wrong: uint8 (H, W, 3).
+    """A picture of the wrong pixels of a prediction.
 
-    Wrong pixels are `WRONG_COLOUR`, void ones hatched, and what is right is the image
+    Wrong pixels have `WRONG_COLOUR`, void is hatched, and correct pixels show the image
     in a pale grey.
 
     Args:
-        image: uint8 (H, W, 3). truth: (H, W), void = 255. prediction: (H, W).
+        image: uint8 (H, W, 3).
+        truth: integers (H, W), void is 255.
+        prediction: integers (H, W).
+
+    Returns:
+        uint8 (H, W, 3).
     """
     grey = image.astype(np.float32).mean(axis=-1, keepdims=True)
     errors = np.repeat(np.rint(150 + grey * (95 / 255)).astype(np.uint8), 3, axis=-1)
@@ -192,7 +227,10 @@ def comparison(
     """Image, truth (void hatched), prediction and errors, each uint8 (H, W, 3).
 
     Args:
-        image: uint8 (H, W, 3). truth: (H, W), void = 255. prediction: (H, W).
+        image: uint8 (H, W, 3).
+        truth: integers (H, W), void is 255.
+        prediction: integers (H, W).
+        info: the classes and their colours.
     """
     return (
         image,
@@ -207,10 +245,12 @@ def comparison_sheet(
     info: DatasetInfo,
     width: int = 320,
 ) -> Image.Image:
-    """Comparisons under one another, captioned, with a legend of the classes in them.
+    """Comparisons below one another, with captions and a legend of their classes.
 
     Args:
-        rows: (caption, image, truth, prediction), as `comparison` takes them.
+        rows: (caption, image, truth, prediction); the last three as for `comparison`,
+            but the image may have 1, 3 or 4 channels.
+        info: the classes and their colours.
         width: of one picture, in pixels.
     """
     fitted = [fit_width(width, *row[1:]) for row in rows]
@@ -243,12 +283,19 @@ def comparison_sheet(
 def fit_width(
     width: int, image: np.ndarray, *label_maps: np.ndarray
 ) -> tuple[np.ndarray, ...]:
-    """An image and its label maps, uint8, resized to `width` pixels across.
+    """An image and its label maps, resized to a width.
 
-    Narrower where the image is so tall that its height would pass one and a half
-    times the width. The image becomes RGB. Labels are not mixed: nearest pixel.
+    A tall image becomes narrower, so that its height is at most 1.5 times `width`.
+
+    Args:
+        width: in pixels.
+        image: uint8 (H, W, 1, 3 or 4); it becomes RGB.
+        *label_maps: integers (H, W) from 0 to 255, resized by nearest pixel.
+
+    Returns:
+        uint8 (h, w, 3), and uint8 (h, w) for each label map.
     """
-    # Tall pictures are bounded too, or one of 3x900 would fill a sheet.
+    # Without the bound on the height, an image of 3x900 would fill a sheet.
     scale = min(width / image.shape[1], 1.5 * width / image.shape[0])
     down, across = (max(1, round(scale * side)) for side in image.shape[:2])
 

@@ -1,4 +1,4 @@
-"""How a model leaves: TFLite, SavedModel, ONNX, each compared with the Keras model.
+"""Export: TFLite, SavedModel and ONNX, each compared with its Keras model.
 
-`formats` is the table of them; importing this folder imports no TensorFlow.
+`formats` holds the table of formats. Importing this folder imports no TensorFlow.
 """

@@ -1,7 +1,7 @@
-"""What every exported form promises: images of 0 to 255 in, one label per pixel out.
+"""Common to all exports: images of 0 to 255 in, one label per pixel out.
 
-As many channels as the model takes (`segnet_tf.datasets.images.CHANNELS`); the class
-names travel along.
+Images have as many channels as the model takes (`segnet_tf.datasets.images.CHANNELS`).
+The file names the classes.
 """
 
 from dataclasses import asdict, replace
@@ -18,18 +18,31 @@ from segnet_tf.inference.tiling import check_size
 __all__ = ["checked", "head", "labels_json"]
 
 ANY_SIDE = 64
-"""Of an image, to see what a network makes of one if no size was asked for."""
+"""Height and width of the image that a model is tried with if no size is given."""
 
 
 def checked(
     model: keras.Model, info: DatasetInfo, size: tuple[int, int] | None = None
 ) -> DatasetInfo:
-    """What the file is to say of its classes, and of its input's channels."""
+    """Checks that a model can be exported.
+
+    Args:
+        model: logits (B, H, W, classes) from float32 (B, H, W, C) in [0, 255].
+        info: the classes that it predicts.
+        size: height and width to export for; None: any.
+
+    Returns:
+        `info`, with the number of channels that the model takes.
+
+    Raises:
+        UserError: if the model has other shapes or another number of classes, or does
+            not fit the size.
+    """
     shapes = (tuple(model.input_shape), tuple(model.output_shape))
     if any(len(shape) != 4 for shape in shapes) or shapes[0][-1] not in CHANNELS:
         raise UserError(
-            f"{model.name}: maps {shapes[0]} to {shapes[1]}; what can be exported "
-            "maps images (B, H, W, 1, 3 or 4) to logits (B, H, W, classes)"
+            f"{model.name}: maps {shapes[0]} to {shapes[1]}; an exported model must "
+            "map images (B, H, W, 1, 3 or 4) to logits (B, H, W, classes)"
         )
     if shapes[1][-1] != info.num_classes:
         raise UserError(
@@ -49,13 +62,20 @@ def checked(
     given = model.compute_output_spec(image).shape[1:3]
     if given != size:
         raise UserError(
-            f"{model.name}: turns {size[0]}x{size[1]} into {given[0]}x{given[1]}: what "
-            "can be exported gives a label for every pixel"
+            f"{model.name}: turns {size[0]}x{size[1]} into {given[0]}x{given[1]}: an "
+            "exported model must give a label for every pixel"
         )
     return replace(info, channels=shapes[0][-1])
 
 
 def head(logits, output: str):
+    """Logits (B, H, W, classes) as the output that was asked for.
+
+    Args:
+        logits: float32.
+        output: "logits" or "probabilities", float32 (B, H, W, classes), or "labels",
+            uint8 (B, H, W).
+    """
     if output == "logits":
         return logits
     if output == "probabilities":
@@ -64,6 +84,6 @@ def head(logits, output: str):
 
 
 def labels_json(model: keras.Model, info: DatasetInfo) -> dict:
-    """What a file says of itself that takes any size."""
+    """The labels.json of a file that takes any size: classes and receptive field."""
     reach = receptive_field(model)
     return {**asdict(info), "footprint": reach and asdict(reach)}

@@ -1,8 +1,8 @@
-"""From a network to the bytes of a `.tflite` file: TensorFlow's converter, set up.
+"""From a network to the bytes of a `.tflite` file, through TensorFlow's converter.
 
-Sources for the choices: LiteRT's converter takes a Keras 3 model through a SavedModel
-(from its concrete functions it leaves variables behind), and a static batch of 1
-(with a free one, dilated convolutions become SPACE_TO_BATCH).
+The converter gets a SavedModel, since files from the concrete functions of a Keras 3
+model keep variables. It gets a static batch of 1, since a free batch size turns dilated
+convolutions into SPACE_TO_BATCH.
 """
 
 import os
@@ -20,7 +20,7 @@ from segnet_tf.errors import UserError
 __all__ = ["converted", "write_archive"]
 
 LARGE = 0.01
-"""Share of a file's elements from which on a constant is halved in float16."""
+"""float16 halves a constant that holds at least this share of a file's elements."""
 
 
 def converted(
@@ -30,16 +30,17 @@ def converted(
     input_dtype: str,
     calibration: Sequence[np.ndarray],
 ) -> bytes:
-    """A flatbuffer of builtin operators.
+    """The bytes of a TFLite flatbuffer that holds builtin operators only.
 
     Args:
         serve: a tf.function of one image, (1, H, W, C).
-        model: what it calls, whose variables go along.
-        quantize, input_dtype, calibration: as in
-            `segnet_tf.export.tflite.export_tflite`.
+        model: the model that it calls; its variables are stored.
+        quantize: a key of `segnet_tf.export.formats.PRECISIONS`.
+        input_dtype: "uint8" or "float32".
+        calibration: images, uint8 (H, W, C), for int8.
 
     Raises:
-        UserError: if other operators would be needed.
+        UserError: if the model needs other operators.
     """
     from tensorflow.lite.python.convert import ConverterError
 
@@ -59,7 +60,7 @@ def converted(
     from tensorflow.lite.tools import flatbuffer_utils
 
     file = flatbuffer_utils.convert_bytearray_to_object(bytearray(flat))
-    # An integer file has its integer input from the converter.
+    # The converter itself gives an int8 file its uint8 input.
     if quantize != "int8" and input_dtype == "uint8":
         _dequantize_image(file)
     if quantize == "float16":
@@ -68,7 +69,7 @@ def converted(
 
 
 def _set_up(converter, quantize: str, input_dtype: str, calibration) -> None:
-    # No Flex operators, whatever else is asked for: stock runtimes lack them.
+    # No Flex operators: stock runtimes lack them.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if quantize in ("dynamic", "int8"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -80,11 +81,11 @@ def _set_up(converter, quantize: str, input_dtype: str, calibration) -> None:
 
 
 def _dequantize_image(file) -> None:
-    """Makes the image's CAST to float a DEQUANTIZE with scale 1, the same function.
+    """Replaces the image's CAST to float by DEQUANTIZE with scale 1: the same function.
 
-    XNNPACK takes it, unlike CAST, and float16 needs that: the operators that widen
-    float16 weights do not wait for a CAST, so they would become a piece of their own
-    and widen all weights anew for every image.
+    XNNPACK runs DEQUANTIZE but not CAST. float16 needs that: the operators that widen
+    float16 weights do not depend on the CAST. With it they would form a piece of their
+    own, which would widen all weights again for every image.
     """
     graph = file.subgraphs[0]
     [image] = graph.inputs
@@ -98,12 +99,12 @@ def _dequantize_image(file) -> None:
 
 
 def _halve_large_constants(file) -> None:
-    """Stores large float32 constants in float16, widened when the file is loaded.
+    """Stores large float32 constants in float16; they are widened on loading.
 
-    The converter's own float16 takes all of them. Biases, depthwise kernels and the
-    first layers hold next to no bytes, but most of what is lost: with them in float16
-    more than 0.1 % of a trained network's labels change, without it is 0.03 % for
-    SegNet, less than 0.01 % for SegNetLite.
+    The converter's own float16 halves all constants. Biases, depthwise kernels and the
+    first layers hold hardly any bytes, but they matter most: with them in float16, more
+    than 0.1 % of a trained network's labels change. Without them it is 0.03 % for
+    SegNet and less than 0.01 % for SegNetLite.
     """
     graph, code = file.subgraphs[0], _dequantize_code(file)
     operators, emptied = [], set()
@@ -124,7 +125,7 @@ def _halve_large_constants(file) -> None:
         buffer.data = values.astype(np.float16).view(np.uint8)
         file.buffers.append(buffer)
         emptied.add(tensor.buffer)
-        tensor.buffer = 0  # the one without data
+        tensor.buffer = 0  # buffer 0 has no data
         graph.tensors.append(half)
         operator = schema.OperatorT()
         operator.opcodeIndex = code
@@ -138,7 +139,7 @@ def _halve_large_constants(file) -> None:
 
 
 def _dequantize_code(file) -> int:
-    """The place of DEQUANTIZE among the operators that the file uses."""
+    """The index of DEQUANTIZE among the file's operators; it is added if needed."""
     code = schema.OperatorCodeT()
     code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
     code.version = 3
@@ -152,7 +153,13 @@ def _dequantize_code(file) -> int:
 def write_archive(
     folder: str | os.PathLike, model: keras.Model, endpoints: dict[str, Callable]
 ) -> None:
-    """Writes a SavedModel with one signature an endpoint."""
+    """Writes a SavedModel with one signature for each endpoint.
+
+    Args:
+        folder: the folder of the SavedModel.
+        model: the model that the endpoints call.
+        endpoints: signature -> tf.function.
+    """
     archive = keras.export.ExportArchive()
     archive.track(model)
     for name, function in endpoints.items():

@@ -1,4 +1,4 @@
-"""What is in a `.tflite` file: tensors, operators, memory; without TensorFlow."""
+"""Describes a `.tflite` file: tensors, operators, memory. It needs no TensorFlow."""
 
 import os
 import subprocess
@@ -21,17 +21,17 @@ from segnet_tf.inference.tflite_metadata import (
 __all__ = ["describe", "operators", "peak_memory"]
 
 MEANING = {
-    "logits": "one score a class; the largest one names the class",
-    "probabilities": "one probability a class, their sum is 1",
+    "logits": "one score for each class; the largest one names the class",
+    "probabilities": "one probability for each class; their sum is 1",
     "labels": "class ids",
 }
 
 
 def describe(path: str | os.PathLike) -> str:
-    """The exact tensors of a file, as lines for whoever has to feed it.
+    """The tensors, classes and operators of a file, as lines of text.
 
-    Of a file that is not ours, what its flatbuffer says: what the numbers mean is
-    known to its maker alone.
+    A file of another program has no class names; its description then says what the
+    flatbuffer holds.
 
     Raises:
         UserError: if the file is missing, damaged or no TFLite file.
@@ -54,7 +54,7 @@ def describe(path: str | os.PathLike) -> str:
 
 
 def _tensor_lines(kind: str, details: dict, notes: list[str]) -> list[str]:
-    # A size that is free is -1 in the signature and 1 in the shape.
+    # A free size is -1 in the signature and 1 in the shape.
     shape = ", ".join(map(str, details["shape_signature"]))
     dtype = np.dtype(details["dtype"]).name
     quantization = "not quantised"
@@ -63,7 +63,7 @@ def _tensor_lines(kind: str, details: dict, notes: list[str]) -> list[str]:
     if len(scales) == 1:
         quantization = f"value = {scales[0]:.9g} * (stored - {zeros[0]})"
     elif len(scales):
-        quantization = f"{len(scales)} scales, one a channel"
+        quantization = f"{len(scales)} scales, one for each channel"
     lines = [f"{details['name']}: {dtype} ({shape}), {quantization}", *notes]
     return [f"{kind if i == 0 else '':<11}{line}" for i, line in enumerate(lines)]
 
@@ -78,7 +78,7 @@ def _input_notes(metadata: Metadata | None, details: dict) -> list[str]:
         size = "exactly this size"
     else:
         size = f"any height and width that are multiples of {metadata.multiple}, after "
-        size += "resizing the input tensor"
+        size += "the input tensor is resized"
     channels = CHANNELS[metadata.info.channels]
     lines = [f"batch, height, width, {channels}; 0 to 255, nothing subtracted", size]
     if metadata.info.image_size:
@@ -89,7 +89,7 @@ def _input_notes(metadata: Metadata | None, details: dict) -> list[str]:
 
 def _class_lines(metadata: Metadata | None) -> list[str]:
     if metadata is None:
-        return ["classes    none named: not written by export.py, or damaged"]
+        return ["classes    none named: not an export of segnet_tf, or damaged"]
     names = [f"{index} {name}" for index, name in enumerate(metadata.info.classes)]
     width = max(map(len, names))
     lines = [
@@ -100,12 +100,18 @@ def _class_lines(metadata: Metadata | None) -> list[str]:
 
 
 def operators(loaded) -> dict:
-    """Operators by name, and how many of them XNNPACK runs, in how many pieces.
+    """Counts the operators of a file, and those that XNNPACK runs.
 
     Args:
-        loaded: an interpreter; what XNNPACK runs is known once it is allocated.
+        loaded: a LiteRT interpreter. LiteRT hands operators to XNNPACK when the tensors
+            are allocated.
+
+    Returns:
+        `operators`: name -> count; `nodes`: all operators; `delegated_nodes`: those
+        that XNNPACK runs, in `delegated_pieces` pieces; `not_delegated`: name -> count
+        of the others.
     """
-    # LiteRT has no public list of a model's operators.
+    # `_get_ops_details` is private: LiteRT has no public list of operators.
     details = loaded._get_ops_details()
     pieces = [op for op in details if op["op_name"] == "DELEGATE"]
     nodes = [op for op in details if op["op_name"] != "DELEGATE"]
@@ -132,7 +138,7 @@ def operators(loaded) -> dict:
 
 
 def operator_lines(found: dict) -> list[str]:
-    """What `operators` found, for people."""
+    """The result of `operators` as two lines of text."""
     names = ", ".join(f"{n} {name}" for name, n in found["operators"].items())
     left = ", ".join(f"{n} {name}" for name, n in found["not_delegated"].items())
     return [
@@ -154,11 +160,11 @@ if status.exists():
 else:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 """
-# Linux hands the peak that getrusage knows of from a parent down to its child.
+# On Linux getrusage would give the peak of the parent process, if that is higher.
 
 
 def peak_memory(path: str | os.PathLike) -> float:
-    """MiB of a process that only loads the file and runs it once, Python included."""
+    """Peak MiB of a process that loads a file and runs it once, Python included."""
     probe = [sys.executable, "-c", MEMORY_PROBE, str(path)]
     output = subprocess.run(probe, capture_output=True, text=True, check=True).stdout
     return round(float(output.split()[-1]), 1)

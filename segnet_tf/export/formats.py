@@ -1,7 +1,7 @@
-"""The export formats and precisions by name: one light record each.
+"""The export formats and precisions: one light record for each.
 
-`export.py` takes its choices, and their help, from here. A format of your own is a
-function that writes it and a record in `FORMATS`; both can stand in this file.
+`export.py` takes its choices and their help from here. For a format of your own, add a
+function that writes it, a function that opens it and a record in `FORMATS`.
 """
 
 from collections.abc import Callable
@@ -14,16 +14,16 @@ __all__ = ["FORMATS", "PRECISIONS", "Bound", "Format", "Precision"]
 
 @dataclass(frozen=True)
 class Format:
-    """How a model leaves.
+    """A format that models are exported to.
 
     Attributes:
-        help: what it is for, in a few words.
-        write: "module:function" that writes it: (model, path, info) and, by name, what
-            `takes` lists. Imported when it is needed.
-        open: "module:function" that opens what was written, to compare it with its
-            model: (path, threads) to a `segnet_tf.inference.runtimes.Runtime`.
-        suffix: of the file; "" if it is a folder.
-        takes: options of `export.py` that have a meaning here.
+        help: its purpose, in a few words.
+        write: "module:function" that writes it: (model, path, info) and, by name, the
+            options in `takes`. It is imported when it is needed.
+        open: "module:function" that opens the export, to compare it with its model:
+            (path, threads) -> a `segnet_tf.inference.runtimes.Runtime`.
+        suffix: the suffix of the file; "" if it is a folder.
+        takes: the options of `export.py` that this format has.
     """
 
     help: str
@@ -33,11 +33,11 @@ class Format:
     takes: tuple[str, ...] = ()
 
     def writer(self) -> Callable[..., Any]:
-        """The function that writes it."""
+        """The function that writes an export."""
         return _imported(self.write)
 
     def opener(self) -> Callable[..., Any]:
-        """The function that opens what was written."""
+        """The function that opens an export."""
         return _imported(self.open)
 
 
@@ -72,12 +72,13 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class Bound:
-    """What a form must keep of its Keras model; None is not asked for.
+    """How much an export may differ from its Keras model. None: not judged.
 
     Attributes:
-        difference: largest difference of 99.9 % of the pixels, of the output's range.
-        labels: least share of equal labels.
-        mean_iou: largest loss of mIoU; 0.01 is one point.
+        difference: the largest difference that 99.9 % of the pixels may have, as a
+            share of the output's range.
+        labels: the least share of equal labels.
+        mean_iou: the largest loss of mIoU; 0.01 is one point.
     """
 
     difference: float | None = None
@@ -87,11 +88,11 @@ class Bound:
 
 @dataclass(frozen=True)
 class Precision:
-    """In what numbers a .tflite file computes.
+    """The numbers that a `.tflite` file stores and computes with.
 
     Attributes:
         help: what it is, in a few words.
-        bound: what the file must keep.
+        bound: how much the file may differ from its model.
     """
 
     help: str
@@ -100,8 +101,8 @@ class Precision:
 
 PRECISIONS = {
     "none": Precision("float32", Bound(difference=1e-3, labels=0.9999)),
-    "float16": Precision("large constants halved", Bound(labels=0.999)),
+    "float16": Precision("large constants in float16", Bound(labels=0.999)),
     "dynamic": Precision("8-bit weights, float sums", Bound(mean_iou=0.01)),
     "int8": Precision("8-bit arithmetic", Bound(mean_iou=0.01)),
 }
-"""By what `--quantize` calls them."""
+"""Name of `--quantize` -> precision."""

@@ -18,12 +18,17 @@ __all__ = ["export_onnx"]
 def export_onnx(model: keras.Model, path: str | os.PathLike, info: DatasetInfo) -> None:
     """Writes an ONNX file: `image` float32 (B, H, W, C) in [0, 255] -> `logits`.
 
-    Through Keras' exporter, which needs the packages onnx and tf2onnx; positions are
-    held as `window`. The class names are in the file's metadata under the key
-    "labels", with the network's receptive field.
+    Keras' exporter needs the packages onnx and tf2onnx. Pooling positions have the form
+    `window`. The file's metadata holds the class names and the receptive field as JSON,
+    under the key "labels".
+
+    Args:
+        model: logits float32 (B, H, W, classes) from images of any size.
+        path: the file; it is replaced in one step.
+        info: the classes that the model predicts.
 
     Raises:
-        UserError: without those packages, or for a model that does not fit `info`.
+        UserError: if a package is missing, or if the model does not fit `info`.
     """
     info = checked(model, info)
     try:
@@ -39,7 +44,7 @@ def export_onnx(model: keras.Model, path: str | os.PathLike, info: DatasetInfo) 
     image = keras.InputSpec(shape=shape, dtype="float32", name="image")
     twin = as_float32(with_pooling_mode(model, "window"))
     with replacing(path) as temporary, warnings.catch_warnings():
-        # tf2onnx asks NumPy for names that it will take away one day.
+        # tf2onnx uses names that NumPy will remove.
         warnings.simplefilter("ignore", FutureWarning)
         twin.export(temporary, "onnx", verbose=False, input_signature=[image])
         stored = onnx.load(temporary)

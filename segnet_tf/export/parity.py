@@ -1,9 +1,9 @@
-"""Whether an exported file does what its Keras model does, and how fast: measured.
+"""Measures whether an exported file gives what its Keras model gives, and how fast.
 
-Two right programs differ here and there: where two pixels of a window are equal but
-for rounding, each may call the other one the maximum, and a value ends up one pixel
-further. So the bound on logits holds for 99.9 % of the pixels, and the largest
-difference of all is reported beside it.
+Two correct runtimes differ at some pixels: if two values of a pooling window are equal
+but for rounding, the runtimes may find the maximum at different places, and a value
+ends up one pixel further. So the bound on the difference holds for 99.9 % of the
+pixels. The report also has the largest difference of all pixels.
 """
 
 import os
@@ -40,17 +40,22 @@ __all__ = [
 ]
 
 RUNS = 15
-"""Timings of each runtime, in turns; their medians are reported."""
+"""Alternating timings of each runtime; the report has their medians."""
 
 
 PIXELS_WITHIN = 0.999
+"""Share of the pixels that the bound on the difference holds for."""
 
 TRIALS = 8
-"""Images that outputs are compared on."""
+"""Number of images that outputs are compared on."""
 
 
 def tflite_report(path: str | os.PathLike) -> dict:
-    """What a report says of a `.tflite` file of ours by itself."""
+    """The part of a report that describes a `.tflite` file: input, operators, memory.
+
+    Raises:
+        UserError: if the file is missing, damaged or not ours.
+    """
     metadata = read_metadata(path)
     loaded = interpreter(path)
     with notices_kept_back():
@@ -76,10 +81,12 @@ def measure(
 
     Args:
         model: the Keras model.
+        runtime: the exported file, opened.
         quantize: a key of `segnet_tf.export.formats.PRECISIONS`.
-        images: uint8, of one size that the file takes, to compare outputs on.
-        split: to compare mIoU on, each image padded or cropped to that size.
-        about: what else the report should say.
+        images: uint8 (H, W, C), all of one size that the file takes; outputs are
+            compared on them.
+        split: mIoU is compared on it, each image padded or cut to that size.
+        about: further entries of the report.
 
     Returns:
         The report, ready for JSON. `failures` lists each bound that is not kept;
@@ -107,9 +114,15 @@ def trial_images(
     others: list[np.ndarray],
     channels: int = 3,
 ) -> list[np.ndarray]:
-    """Images to compare outputs on: of the split, else `others`, else generated.
+    """Up to `TRIALS` images to compare outputs on, uint8 (height, width, channels).
 
-    What is generated has the brightness as its fourth channel where it needs one.
+    They come from the split, if there is one, or from `others`, or are generated.
+
+    Args:
+        size: height and width; images are padded or cut to it.
+        split: a data set, if there is one.
+        others: uint8 (H, W, C).
+        channels: 1, 3 or 4. A missing fourth channel is filled with the brightness.
     """
     if split is None and others:
         found = others[:: max(1, len(others) // TRIALS)][:TRIALS]
@@ -125,14 +138,15 @@ def trial_images(
 def accept(
     path: str | os.PathLike, write: Callable[[Path], object], check: Callable
 ) -> dict:
-    """Writes a file that gets its name once it is judged, or `<path>.rejected`.
+    """Writes a file and judges it. It is named `path`, or `<path>.rejected`.
 
     Args:
-        write: writes to the path it is given, and perhaps labels.json beside it.
+        path: the file, or the folder of a SavedModel.
+        write: writes to a path, and perhaps labels.json beside it.
         check: path -> report, as `measure` makes it.
 
     Returns:
-        The report, which also lies beside the file, as `<name>.json`.
+        The report. It is also written beside the file, as `<name>.json`.
     """
     path = Path(path)
     rejected = path.with_name(f"{path.name}.rejected")
@@ -155,10 +169,12 @@ def accept(
 def fitted(
     image: np.ndarray, size: tuple[int, int], fill: int | None = None
 ) -> np.ndarray:
-    """An image (H, W, ...) cut at the bottom and right, or padded there, to a size.
+    """An image (H, W, ...), cut or padded at the bottom and right to a size.
 
     Args:
-        fill: what to pad with; by default the image is mirrored.
+        image: of any dtype.
+        size: height and width.
+        fill: the value of the padding; None: the image is mirrored.
     """
     cut = image[: size[0], : size[1]]
     grown = padded(cut, *size)
@@ -179,7 +195,7 @@ def _reference(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _timings(runtime: Runtime, reference, image: np.ndarray) -> dict:
-    """Milliseconds an image, both programs in turns, after two warm-ups."""
+    """Milliseconds per image of both runtimes, in turns, after two warm-ups."""
     runs = {"ms": runtime.run, "keras_ms": reference}
     times = {name: [] for name in runs}
     for turn in range(-2, RUNS):
@@ -198,7 +214,7 @@ def _timings(runtime: Runtime, reference, image: np.ndarray) -> dict:
 
 
 def _agreement(runtime: Runtime, reference, images: list[np.ndarray]) -> dict:
-    """Differences of the outputs, pooled over images."""
+    """Differences of the outputs, over all images together."""
     differences, same, low, high = [], 0.0, np.inf, -np.inf
     for image in images:
         expected, output = reference(image), runtime.run(image)
@@ -224,7 +240,7 @@ def _labels(runtime: Runtime, output: np.ndarray) -> np.ndarray:
 
 
 def _mean_ious(runtime: Runtime, reference, size, split: Split) -> dict:
-    """mIoU of both programs on the same pixels of a split."""
+    """mIoU of both runtimes on the same pixels of a split."""
     classes = split.info.num_classes
     confusion = {name: np.zeros((classes,) * 2, np.int64) for name in ("keras", "file")}
     for image, labels in split:
@@ -242,33 +258,33 @@ def _mean_ious(runtime: Runtime, reference, size, split: Split) -> dict:
 
 
 def _verdict(report: dict, bound: Bound) -> dict:
-    """Which bounds the report breaks; `passed` is None if none could be judged."""
+    """The bounds that the report breaks; `passed` is None if none could be judged."""
     judged, failures = False, []
     if bound.difference is not None and "typical_difference" in report:
         judged, value = True, report["typical_difference"]
         if not value <= bound.difference:
             failures.append(
                 f"{PIXELS_WITHIN:.1%} of the pixels differ by up to {value:.2g} of the "
-                f"output's range, allowed is {bound.difference:.2g}"
+                f"output's range; {bound.difference:.2g} is allowed"
             )
     if bound.labels is not None:
         judged, value = True, report["label_agreement"]
         if not value >= bound.labels:
             failures.append(
-                f"{value:.4%} of the labels agree, asked for is {bound.labels:.2%}"
+                f"{value:.4%} of the labels agree; {bound.labels:.2%} are required"
             )
     if bound.mean_iou is not None and "mean_iou" in report:
         judged, scores = True, report["mean_iou"]
         if not scores["keras"] - scores["file"] <= bound.mean_iou:
             failures.append(
-                f"mIoU falls from {scores['keras']:.2%} to {scores['file']:.2%}, "
-                f"allowed are {100 * bound.mean_iou:g} points"
+                f"mIoU falls from {scores['keras']:.2%} to {scores['file']:.2%}; "
+                f"{100 * bound.mean_iou:g} points are allowed"
             )
     return {"passed": not failures if judged else None, "failures": failures}
 
 
 def summary(report: dict) -> str:
-    """The report as lines for people."""
+    """The report as lines of text."""
     lines = []
     if "operators" in report:
         lines += operator_lines(report)

@@ -1,4 +1,4 @@
-"""int8: the images that ranges are taken from, and the ranges of clipped sums."""
+"""int8: the calibration images, and the value ranges of clipped sums."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 CALIBRATION_IMAGES = 100
-"""The least that int8 ranges are taken from."""
+"""Least number of calibration images."""
 
 
 def calibration_files(folder: str | os.PathLike) -> list[Path]:
@@ -42,10 +42,15 @@ def calibration_files(folder: str | os.PathLike) -> list[Path]:
 def calibration_images(
     files: Sequence[str | os.PathLike], size: tuple[int, int], channels: int = 3
 ) -> list[np.ndarray]:
-    """Images at one size: uint8 (height, width, channels) each, resized.
+    """Image files, each resized to uint8 (height, width, channels).
+
+    Args:
+        files: paths of the images.
+        size: height and width.
+        channels: 1, 3 or 4.
 
     Raises:
-        UserError: if one cannot be read.
+        UserError: if a file cannot be read.
     """
     return [
         resized(read_image(path, channels), size, Image.Resampling.BILINEAR)
@@ -54,10 +59,14 @@ def calibration_images(
 
 
 def check_calibration(quantize: str | None, count: int) -> None:
-    """Refuses int8 with too few images.
+    """Refuses int8 with fewer than `CALIBRATION_IMAGES` images.
+
+    Args:
+        quantize: a key of `segnet_tf.export.formats.PRECISIONS`, or None.
+        count: number of images.
 
     Raises:
-        UserError: saying how many there are.
+        UserError: the message says how many there are.
     """
     if quantize == "int8" and count < CALIBRATION_IMAGES:
         raise UserError(
@@ -67,17 +76,19 @@ def check_calibration(quantize: str | None, count: int) -> None:
 
 
 Limits = dict[str, list[tuple[float, float] | None]]
-"""By an Add layer's name, what each of its summands should be clipped to, if at all."""
+"""Name of an Add layer -> the range to clip each of its two summands to. None: no
+clipping."""
 
 
 def sum_limits(model, images: Iterable[np.ndarray]) -> Limits:
-    """Between which values the summands of a clipped sum matter.
+    """The range in which each summand of a clipped sum changes the result.
 
-    min(max(a + b, 0), 6) does not change when a is clipped to -max(b)..6 - min(b).
-    Without that, one large summand takes all of the 256 steps that 0 to 6 needs.
+    min(max(a + b, 0), 6) stays the same if a is clipped to -max(b)..6 - min(b). Without
+    the clipping, one large summand would take most of the 256 steps that 0 to 6 needs.
 
     Args:
-        images: float32 (H, W, channels), to see how large the summands become.
+        model: a functional keras.Model.
+        images: float32 (H, W, channels); the summands are measured on them.
     """
     import keras
     import tensorflow as tf
@@ -114,6 +125,6 @@ def sum_limits(model, images: Iterable[np.ndarray]) -> Limits:
 
 
 def _narrower(low, high, least, most) -> tuple[float, float] | None:
-    """low..high cut to least..most; None if that cuts off next to nothing."""
+    """low..high cut to least..most; None if that cuts off less than a tenth."""
     cut = max(low, least), min(high, most)
     return cut if cut[1] - cut[0] < 0.9 * (high - low) else None

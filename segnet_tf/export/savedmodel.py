@@ -1,4 +1,4 @@
-"""SavedModel: what TensorFlow Serving, KServe and their like load."""
+"""SavedModel: the format that TensorFlow Serving, KServe and their like load."""
 
 import os
 from pathlib import Path
@@ -23,25 +23,28 @@ def export_savedmodel(
     info: DatasetInfo,
     input: str = "uint8",
 ) -> None:
-    """Writes a SavedModel as TF Serving and KServe expect it.
+    """Writes a SavedModel as TensorFlow Serving and KServe expect it.
 
-    Signatures, both for images of any size, all of one size in a batch:
-        serving_default: `image` uint8 or float32 (B, H, W, C) in [0, 255].
-        serve_encoded: `encoded` string (B,), the bytes of JPEG or PNG files (of four
-            channels: PNG alone).
-        Both return `labels` uint8 (B, H, W) and `probabilities` float32
-        (B, H, W, classes).
+    It has two signatures. Both take images of any size; all images of a batch have one
+    size.
 
-    The class names lie in `assets.extra/labels.json`, with the network's receptive
-    field (see `segnet_tf.inference.tiling`). Nothing of this package is needed to load
-    it.
+    - serving_default: `image` uint8 or float32 (B, H, W, C) in [0, 255].
+    - serve_encoded: `encoded` string (B,), the bytes of JPEG or PNG files (only PNG for
+      four channels).
+
+    Both return `labels` uint8 (B, H, W) and `probabilities` float32 (B, H, W, classes).
+    `assets.extra/labels.json` names the classes and has the receptive field (see
+    `segnet_tf.inference.tiling`). Loading needs nothing of this package.
 
     Args:
-        path: a folder that is not there yet; servers want a whole number as its name,
-            the version.
+        model: logits (B, H, W, classes) from float32 (B, H, W, C) in [0, 255].
+        path: a folder that is not there yet; servers want a version, a whole number, as
+            its name.
+        info: the classes that the model predicts.
+        input: dtype of `image`, "uint8" or "float32".
 
     Raises:
-        UserError: for a folder that is there, or a model that does not fit `info`.
+        UserError: if the folder is there, or if the model does not fit `info`.
     """
     path = Path(path)
     info = checked(model, info)
@@ -77,7 +80,7 @@ def _decoded(encoded, channels: int):
     def decode(data):
         known = tf.strings.substr(data, 0, 3) == b"\xff\xd8\xff"
         known |= tf.strings.substr(data, 0, 4) == b"\x89PNG"
-        tf.debugging.assert_equal(known, True, "an image is no JPEG or PNG file")
+        tf.debugging.assert_equal(known, True, "an image is not a JPEG or PNG file")
         return tf.io.decode_image(data, channels, expand_animations=False)
 
     tf.debugging.assert_positive(tf.size(encoded), "the batch holds no image")

@@ -40,20 +40,20 @@ def export_tflite(
 
     Args:
         model: logits (B, H, W, classes) from float32 (B, H, W, C) in [0, 255].
-        path: replaced in one step.
-        info: the classes the model predicts.
+        path: the file; it is replaced in one step.
+        info: the classes that the model predicts.
         size: height and width of the input tensor.
         quantize: a key of `segnet_tf.export.formats.PRECISIONS`.
         result: "logits" or "probabilities", float32 (1, H, W, classes), or "labels",
             uint8 (1, H, W).
-        input: dtype of the images, "uint8" or "float32", 0 to 255 either way.
+        input: dtype of the images, "uint8" or "float32"; both go from 0 to 255.
         calibration: images, uint8 (height, width, C), for int8.
 
     Returns:
-        What the file says about itself.
+        The metadata that is stored in the file.
 
     Raises:
-        UserError: for a model, size or calibration that cannot be exported.
+        UserError: if the model, the size or the calibration does not fit.
     """
     info = checked(model, info, size)
     check_calibration(quantize, len(calibration))
@@ -63,9 +63,9 @@ def export_tflite(
         limits = sum_limits(model, (image.astype(np.float32) for image in calibration))
         twin = xnnpack_model(model, *size, integer=True, limits=limits)
     else:
-        # Where bytes count rather than speed, the kernels stay small.
+        # Winograd's kernels are faster but larger; the other precisions save bytes.
         twin = xnnpack_model(model, *size, winograd=quantize == "none")
-    # The converter gives an integer file its integer input.
+    # The converter itself gives an int8 file its uint8 input.
     dtype = "float32" if quantize == "int8" else input
     image = tf.TensorSpec((1, *size, model.input_shape[-1]), dtype, name="image")
 

@@ -1,15 +1,14 @@
-"""Convolutions that give the same for less, in operators that every runtime has.
+"""Faster forms of 3x3 convolutions, made of operators that every runtime has.
 
-Large 3x3 ones take 16 products where the plain form has 36: Winograd's minimal
-filtering F(2x2, 3x3), as Lavin and Gray describe it in "Fast Algorithms for
-Convolutional Neural Networks", CVPR 2016, arXiv:1509.09308, section 4.1. Sixteen
-depthwise convolutions of stride 2 transform the tiles, sixteen 1x1 convolutions
-multiply, sums and differences put the output together. The kernels take 16/9 of the
-space.
+`WinogradConv2D` takes 16 products for four outputs; the plain form takes 36. It is
+Winograd's minimal filtering F(2x2, 3x3), as Lavin and Gray describe it in "Fast
+Algorithms for Convolutional Neural Networks", CVPR 2016, arXiv:1509.09308, section 4.1.
+Sixteen depthwise convolutions of stride 2 transform the tiles, sixteen 1x1 convolutions
+multiply, and sums and differences give the output. The kernels take 16/9 of the space.
 
-One of few channels before a 2x2 pooling gives the four corners of the windows apart,
-each by a convolution of stride 2, so that a map of full size is neither written nor
-taken apart again.
+`CornerConv2D` is for few channels before a 2x2 pooling. It computes the four corners of
+the pooling windows separately, each by a convolution of stride 2, so that no map of
+full size is written and taken apart again.
 """
 
 from collections.abc import Callable
@@ -24,10 +23,10 @@ from segnet_tf.layers.pooling import MaxPoolingWithArgmax2D, MaxUnpooling2D
 __all__ = ["CornerConv2D", "WinogradConv2D", "faster_convolutions"]
 
 FEWEST_CHANNELS = 128
-"""With fewer, in or out, Winograd's transforms cost what the products save."""
+"""With fewer input or output channels, Winograd's transforms cost what they save."""
 
 MOST_CHANNELS = 4
-"""With more, corners cost in padded copies of the input what they save."""
+"""With more input channels, the padded copies for the corners cost what they save."""
 
 TILE = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
 """Transforms the four lines of a tile; tiles begin two lines apart."""
@@ -37,15 +36,17 @@ KERNEL = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 
 
 class WinogradConv2D(keras.layers.Layer):
-    """A 3x3 convolution, stride 1, "same"; plain on maps of odd height or width.
+    """A 3x3 convolution, stride 1, "same", with Winograd's minimal filtering.
 
-    Input: float32 (B, H, W, channels), height and width known. Output: float32
-        (B, H, W, filters).
+    On maps of odd height or width it is the plain convolution.
 
     Args:
         kernel: float (3, 3, channels, filters).
         bias: float (filters,).
-        activation: of the sums.
+        activation: function of the result.
+
+    Input: float32 (B, H, W, channels), height and width known.
+    Output: float32 (B, H, W, filters).
     """
 
     def __init__(self, kernel, bias, activation: Callable = tf.identity, **kwargs):
@@ -65,38 +66,44 @@ class WinogradConv2D(keras.layers.Layer):
         return tf.nn.depth_to_space(tf.concat(corners, axis=-1), 2)
 
     def _product(self, x, i: int, j: int):
-        """The tiles at place i, j of their transform, times the kernel's there."""
+        """Entry i, j of the transformed tiles, times entry i, j of the kernel."""
         (rows, above), (columns, before) = _taps(i), _taps(j)
         kernel = np.outer(rows, columns)[..., None, None].astype(np.float32)
         kernel = np.repeat(kernel, x.shape[-1], axis=2)
         around = [[0, 0], [above, 1 - above], [before, 1 - before], [0, 0]]
         tiles = tf.nn.depthwise_conv2d(tf.pad(x, around), kernel, [1, 2, 2, 1], "VALID")
         product = tf.nn.conv2d(tiles, self.kernels[i, j][None, None], 1, "VALID")
-        # Place 1, 1 is added in all four corners.
+        # The bias is added once to each output: entry 1, 1 is in all four corners.
         return product + self.bias if i == j == 1 else product
 
 
 def _taps(line: int) -> tuple[np.ndarray, int]:
-    """Three taps that make a line of the transform, and how many lines of padding
-    come before the map: no line reads more than three in a row of the tile's four."""
+    """Three taps that make a line of the transform, and the padding before the map.
+
+    Three are enough: no line of the transform reads all four lines of a tile.
+    """
     return (TILE[line, 1:], 0) if line == 3 else (TILE[line, :3], 1)
 
 
 def _summed(terms) -> tuple:
-    """Both output lines, from the four products that they are made of."""
+    """Two output lines from four products."""
     first, second, third, fourth = terms
     return first + (second + third), (second - third) - fourth
 
 
 class CornerConv2D(keras.layers.Layer):
-    """A 3x3 convolution of stride 1, "same", and its output by corners of 2x2 windows.
+    """A 3x3 convolution of stride 1, "same", and the corners of its 2x2 windows.
 
-    Input: float32 (B, H, W, channels), height and width known. Output: the map
-        (B, H, W, filters), and where height and width are even its four corners, row
-        by row, each (B, H / 2, W / 2, filters). What nobody reads is not computed.
+    In a graph, outputs that no layer reads are not computed.
 
     Args:
-        kernel, bias, activation: as for `WinogradConv2D`.
+        kernel: float (3, 3, channels, filters).
+        bias: float (filters,).
+        activation: function of the result.
+
+    Input: float32 (B, H, W, channels), height and width known.
+    Output: a list: the map (B, H, W, filters), then, if height and width are even, its
+    four corners row by row, each (B, H / 2, W / 2, filters).
     """
 
     def __init__(self, kernel, bias, activation: Callable = tf.identity, **kwargs):
@@ -115,14 +122,14 @@ class CornerConv2D(keras.layers.Layer):
 
 
 def _convolved(layer: WinogradConv2D | CornerConv2D, x, stride: int, padding: str):
-    """The plain convolution that the layer stands for."""
+    """The plain convolution that the layer is equal to."""
     sums = tf.nn.conv2d(x, layer.kernel, stride, padding) + layer.bias
     return layer.activation(sums)
 
 
 @dataclass(frozen=True)
 class _Chain:
-    """A convolution, and the normalisation and activation that only it feeds."""
+    """A convolution together with the normalisation and activation that follow it."""
 
     kernel: np.ndarray
     bias: np.ndarray
@@ -133,15 +140,16 @@ class _Chain:
 def faster_convolutions(
     model: keras.Model, winograd: bool
 ) -> tuple[dict[str, keras.layers.Layer], set[str]]:
-    """What to put in place of some of a network's 3x3 convolutions.
+    """Faster layers for those 3x3 convolutions of a network that can have them.
 
     Args:
         model: a functional model, with its weights.
         winograd: whether kernels may grow.
 
     Returns:
-        By a convolution's name, the layer that stands for it and for the batch
-        normalisation and the ReLU that follow; and the names of those, idle then.
+        A dict: name of a convolution -> the layer that replaces it together with the
+        batch normalisation and the ReLU after it. And the names of the layers that are
+        replaced in this way and have nothing left to do.
     """
     replaced, idle = {}, set()
     for layer in filter(_is_plain, model.layers):
@@ -172,7 +180,7 @@ def _is_plain(layer) -> bool:
 
 
 def _only_pooled(layer) -> bool:
-    """Whether a pooling reads it, and otherwise unpoolings, for its size."""
+    """Whether a pooling reads the layer, and else only unpoolings, for its size."""
     readers = {type(node.operation) for node in layer._outbound_nodes}
     return MaxPoolingWithArgmax2D in readers and readers <= {
         MaxPoolingWithArgmax2D,
@@ -193,13 +201,13 @@ def _chain(layer) -> _Chain:
 
 
 def _follower(layer, kind: type):
-    """The one layer that reads `layer`, where it is of this kind; else None."""
+    """The only layer that reads `layer` if it is of this kind, else None."""
     readers = [node.operation for node in layer._outbound_nodes]
     return readers[0] if len(readers) == 1 and isinstance(readers[0], kind) else None
 
 
 def _folded(layer, norm) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel and bias of a convolution with the normalisation after it, if any."""
+    """Kernel and bias of a convolution, the normalisation after it folded in."""
     kernel = np.asarray(layer.kernel, np.float64)
     bias = np.asarray(layer.bias) if layer.use_bias else np.zeros(layer.filters)
     if norm is None:

@@ -1,17 +1,17 @@
-"""The same network, written in operators that XNNPACK runs in one piece.
+"""The same network in operators that XNNPACK runs in one piece.
 
-XNNPACK, the library behind LiteRT on every CPU and in the browser, has neither
-comparisons nor gathers nor scatters. So positions are held as arithmetic on zeros and
-ones here, and unlike in `segnet_tf.layers` nothing is put into one tensor only to be
-taken apart again: a pooling hands its unpooling three maps of half the size.
+XNNPACK is the library behind LiteRT on CPUs and in the browser. It has no comparisons,
+gathers or scatters. So pooling positions are arithmetic on zeros and ones here. Unlike
+in `segnet_tf.layers`, they are not packed into one tensor: a pooling passes three maps
+of half the size to its unpooling.
 
-`lost_k` is 1 where corner k of a window is not its maximum, else 0. Unpooling offers
-each value to the corners in turn: a corner keeps what is its own and passes on the
-rest, the last corner keeps whatever arrives. So the first maximum wins, and every
-step is exact: a product with 0 or 1, and a - a or a - 0.
+Map k is 1 at windows in which corner k lost, that is, is not the maximum; else it is 0.
+The unpooling offers each value to the corners in turn: a corner keeps its own and
+passes the rest on, and the last corner keeps what arrives. So the first maximum wins,
+and every step is exact: a product with 0 or 1, and a - a or a - 0.
 
-Integer networks get four finished masks instead, since there a - b of two tensors
-with two scales does not have to be zero where it should be.
+int8 networks get four finished masks instead: if two tensors have two scales, a - b
+need not be zero for equal values.
 """
 
 import keras
@@ -34,8 +34,8 @@ from segnet_tf.models.clone import clone, rebuilt
 __all__ = ["xnnpack_model"]
 
 STEEP = 256.0
-"""Slope of the integer networks' step: differences of 1/256 or more come out as 1.
-XNNPACK multiplies where the scales' ratio is below 256: at steps of less than 1."""
+"""Slope of the step function in int8 networks: differences of 1/256 or more become 1.
+XNNPACK multiplies if the ratio of the scales is below 256: for steps of less than 1."""
 
 
 def xnnpack_model(
@@ -46,19 +46,20 @@ def xnnpack_model(
     limits: Limits | None = None,
     winograd: bool = False,
 ) -> keras.Model:
-    """The same function of an image of one size, in XNNPACK's operators.
+    """The same network for images of one size, in XNNPACK's operators.
 
     Args:
-        model: a functional model made of Keras' layers and ours, any pooling mode.
-        height, width: the size; at multiples of `size_multiple(model)` the result
-            holds no operator that depends on it.
-        integer: the form that survives 8-bit quantisation.
-        limits: what `sum_limits` found; the summands are clipped to it.
-        winograd: large 3x3 convolutions with fewer products and larger kernels.
+        model: a functional model of Keras' layers and ours, any pooling mode.
+        height: of the images.
+        width: of the images. If both are multiples of `size_multiple(model)`, no
+            operator of the result depends on them.
+        integer: whether to use the form that survives 8-bit quantisation.
+        limits: the result of `sum_limits`; the summands are clipped to it.
+        winograd: whether large 3x3 convolutions get fewer products and larger kernels.
 
     Returns:
-        A float32 model of batch 1, for export only: it does not train, and does not
-        save as a `.keras` file.
+        A float32 model of batch 1, for export only: it cannot be trained or saved as a
+        `.keras` file.
     """
     replaced, idle = ({}, set()) if integer else faster_convolutions(model, winograd)
 
@@ -74,7 +75,7 @@ def xnnpack_model(
 
 
 def _replacement(layer, integer: bool, limits):
-    """A layer that does the same in XNNPACK's operators and in float32."""
+    """The layer that replaces `layer`: in XNNPACK's operators and in float32."""
     if isinstance(layer, MaxPoolingWithArgmax2D):
         return _Pooling(integer, name=layer.name)
     if isinstance(layer, MaxUnpooling2D):
@@ -89,13 +90,14 @@ def _replacement(layer, integer: bool, limits):
 
 
 class _Wiring:
-    """Calls the layers of a clone, some of which hand on more than one tensor.
+    """Calls the layers of a clone, some of which have more outputs than the original.
 
-    The cloned graph knows one tensor of positions for each pooling, and one output of a
-    convolution: the first map stands for all of them on the way.
+    The graph has one tensor of positions for each pooling, and one output for each
+    convolution. In the clone, the first map goes that way; the other maps are looked up
+    by its id.
 
     Args:
-        idle: names of layers that another has taken over.
+        idle: names of layers whose work another layer has taken over.
     """
 
     def __init__(self, idle: set[str]):
@@ -121,7 +123,7 @@ class _Wiring:
 
 
 class _Pooling(keras.layers.Layer):
-    """2x2 max pooling that returns `(pooled, *positions)`: 3 or 4 x (1, h, w, C)."""
+    """2x2 max pooling: `(pooled, *positions)`, the positions 3 or 4 x (1, h, w, C)."""
 
     def __init__(self, integer: bool, **kwargs):
         super().__init__(**kwargs)
@@ -136,8 +138,8 @@ class _Pooling(keras.layers.Layer):
             apart = corners(even)
         if not self.integer:
             return (pooled, *(lost(pooled, corner) for corner in apart[:3]))
-        # `ceil` has no 8-bit form: a steep slope in its place. As for `lost`, the lower
-        # bound changes nothing but lets both bounds fuse.
+        # `ceil` has no 8-bit form; a steep slope replaces it. As in `lost`, the lower
+        # bound does not change the result, but lets both bounds fuse.
         steps = [
             tf.clip_by_value(STEEP * (pooled - corner), -1, 1) for corner in apart[:3]
         ]
@@ -145,7 +147,7 @@ class _Pooling(keras.layers.Layer):
 
 
 class _Unpooling(keras.layers.Layer):
-    """Puts values back where `_Pooling` found its maxima."""
+    """Puts values at the places where `_Pooling` found its maxima."""
 
     def __init__(self, integer: bool, **kwargs):
         super().__init__(**kwargs)
@@ -163,10 +165,10 @@ class _Unpooling(keras.layers.Layer):
 
 
 class _ClippedAdd(keras.layers.Layer):
-    """Adds two tensors, each clipped to its limits where there are any.
+    """Adds two tensors, each clipped to its limits if it has any.
 
-    min(max(x, low), high) is written as a ReLU6 of a scaled x, and the scaling and the
-    shift back as part of the neighbours: 8 bits then cover low..high and no more.
+    min(max(x, low), high) is written as a ReLU6 of a scaled x; scaling and shifting
+    back become part of the neighbours. 8 bits then cover exactly low..high.
     """
 
     def __init__(self, limits, **kwargs):
@@ -187,9 +189,9 @@ class _ClippedAdd(keras.layers.Layer):
 
 
 class _Rescaling(keras.layers.Layer):
-    """x * scale + offset as one convolution: 256 values in, 256 values out.
+    """x * scale + offset as one convolution, which keeps all 256 values apart in int8.
 
-    As a product and a sum, 8 bits lose a third of them on the way.
+    A product and a sum would lose a third of them.
     """
 
     def __init__(self, scale, offset, **kwargs):
@@ -221,7 +223,7 @@ class _Normalization(keras.layers.Layer):
 
 
 def _handed_out(values, lost: list) -> list:
-    """What each of the four corners keeps of `values`."""
+    """The part of `values` that each of the four corners keeps."""
     kept, rest = [], values
     for loses in lost:
         passed_on = rest * loses

@@ -1,4 +1,4 @@
-"""How a model file labels a picture: found, opened, run whole or in tiles.
+"""Prediction: finds a model file, opens it and runs it on images, whole or in tiles.
 
-Importing this folder imports no TensorFlow; a .tflite file is run without it.
+Importing this folder imports no TensorFlow. A `.tflite` file runs without TensorFlow.
 """

@@ -1,8 +1,8 @@
-"""Model files that know their classes.
+"""Model files that name their classes.
 
-A `.keras` file is a zip archive; ours carries one more entry, `labels.json`, with the
-class names, their colours, the void id, the number of an image's channels and the size
-of the training images, so that whoever has the file can feed it and read its
+A `.keras` file is a zip archive. Ours has one more entry, `labels.json`, with the class
+names, their colours, the void id, the number of channels of an image and the size of
+the training images. So the file alone is enough to prepare images and to read
 predictions.
 """
 
@@ -31,7 +31,8 @@ __all__ = [
 LABELS_ENTRY = "labels.json"
 
 FORMS = ("model.tflite", "model.keras", "saved_model.pb")
-"""What makes a folder a model's, the fastest to run first."""
+"""A folder with one of these files is a model's; the first one found is run. They stand
+in the order of speed."""
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -40,28 +41,28 @@ SHIPPED_MODELS = next(
     for folder in (_PACKAGE / "saved_models", _PACKAGE.parent / "saved_models")
     if folder.is_dir() or folder.parent != _PACKAGE
 )
-"""The folder of the models that come along: in an installed package inside it, in a
-checkout beside it."""
+"""The folder of the shipped models: inside an installed package, or beside the package
+in a checkout."""
 
 SHIPPED_MODEL = SHIPPED_MODELS / "segnet_lite_camvid"
-"""What `predict` uses unless told otherwise."""
+"""The model that the commands use if none is named."""
 
 
 def find_model(
     model: str | os.PathLike | None = None, forms: tuple[str, ...] = FORMS
 ) -> Path:
-    """The model that a path, or its absence, stands for.
+    """Finds a model file.
 
     Args:
-        model: a model file, or a folder that holds one of `forms`: a run's, a shipped
-            model's, a SavedModel's. Without it: the shipped model, else the newest
-            run under runs/.
+        model: a model file, or the folder of a run, of a shipped model or of a
+            SavedModel. None: the shipped model, else the newest run under runs/.
+        forms: the names of files to look for in a folder.
 
     Returns:
         A file, or the folder of a SavedModel.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is no such model.
     """
     if model is not None:
         path = Path(model)
@@ -72,7 +73,7 @@ def find_model(
                 + " or ".join(forms)
             )
         if forms == ("model.keras",) and found.suffix != ".keras":
-            raise UserError(f"{model}: is not a .keras file, which is needed here")
+            raise UserError(f"{model}: is not a .keras file: name one, or a run folder")
         return found
     runs = sorted(Path("runs").glob("*/model.keras"), key=lambda p: p.stat().st_mtime)
     found = _in_folder(SHIPPED_MODEL, forms) or (runs[-1] if runs else None)
@@ -91,13 +92,13 @@ def _in_folder(folder: Path, forms: tuple[str, ...]) -> Path | None:
 
 
 def save_model(model, path: str | os.PathLike, info: DatasetInfo) -> None:
-    """Writes what gets shipped: the network and its classes, no optimizer state.
+    """Writes a `.keras` file: the network and its classes, without optimizer state.
 
     Args:
         model: a functional keras.Model, compiled or not.
-        path: must end in ".keras"; replaced in one step.
-        info: the data set whose classes the model predicts; how many channels its
-            images have is the model's to say.
+        path: ends in ".keras"; the file is replaced in one step.
+        info: the data set whose classes the model predicts. The number of channels is
+            taken from the model.
     """
     import keras
 
@@ -110,21 +111,21 @@ def save_model(model, path: str | os.PathLike, info: DatasetInfo) -> None:
 
 
 def load_model(path: str | os.PathLike):
-    """Loads a `.keras` file, ours or one that plain Keras saved with our layers.
+    """Loads a `.keras` file, from `save_model` or from Keras' own `model.save`.
 
-    Keras' safe mode stays on: a file cannot bring code of its own.
+    Keras' safe mode stays on, so that no code in the file is run.
 
     Returns:
         An uncompiled keras.Model.
 
     Raises:
-        UserError: if the file is missing, damaged, no `.keras` file, or holds
-            layers that are not known here.
+        UserError: if the file is missing, damaged, no `.keras` file, or has layers that
+            are neither Keras' nor ours.
     """
     path = _checked(path)
     import keras
 
-    # Importing registers the layers that the file names.
+    # This import registers our layers.
     import segnet_tf.layers  # noqa: F401
 
     try:
@@ -135,7 +136,7 @@ def load_model(path: str | os.PathLike):
 
 
 def read_labels(path: str | os.PathLike) -> DatasetInfo | None:
-    """The classes a model file carries, or None if it carries none.
+    """The classes that a `.keras` or `.tflite` file names, or None if it names none.
 
     Raises:
         UserError: if the file is missing, damaged or no zip archive.

@@ -1,11 +1,11 @@
-"""How sure is a network, pixel by pixel? Dropout kept on at prediction, and sampled.
+"""The uncertainty of a network at each pixel: dropout stays on and is sampled.
 
 Source: Kendall, Badrinarayanan, Cipolla, "Bayesian SegNet", BMVC 2017,
-arXiv:1511.02680, section 3: the mean of the samples' softmax is the prediction, their
-variance, averaged over the classes, its uncertainty. The split of the entropy into
-what the data leave open (aleatoric) and what the network has not learned (epistemic,
-the mutual information of label and weights) is that of Gal, "Uncertainty in Deep
-Learning", 2016, section 3.3.
+arXiv:1511.02680, section 3. The mean of the samples' softmax is the prediction; their
+variance, averaged over the classes, is its uncertainty. The entropy is split as in Gal,
+"Uncertainty in Deep Learning", 2016, section 3.3: into what the data leave open
+(aleatoric) and what the network has not learned (epistemic, the mutual information of
+label and weights).
 """
 
 import os
@@ -32,14 +32,15 @@ MAPS = ("entropy", "aleatoric", "epistemic", "variance")
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """What the samples say of one image, float32.
+    """The prediction for one image and its uncertainty, all float32.
 
     Attributes:
         probabilities: mean over the samples, (H, W, classes).
-        entropy: of that mean, in nats, (H, W): aleatoric + epistemic.
-        aleatoric: mean of the samples' entropies, (H, W).
-        epistemic: how much the samples disagree, (H, W).
-        variance: over the samples, mean over the classes, (H, W): the paper's.
+        entropy: entropy of that mean, in nats, (H, W); aleatoric + epistemic.
+        aleatoric: mean of the samples' entropies, in nats, (H, W).
+        epistemic: how much the samples disagree, in nats, (H, W).
+        variance: variance over the samples, mean over the classes, (H, W); the paper's
+            uncertainty.
     """
 
     probabilities: np.ndarray
@@ -55,22 +56,22 @@ class Uncertainty:
 
 
 class MonteCarlo:
-    """Draws a model's dropout again and again for one image.
+    """Predicts by the mean of many samples, each with its own dropout masks.
 
-    Batch normalisation keeps its running statistics: only dropout varies. A sample
-    depends on the seed and its own number alone, so chunks of any size give the same
-    samples. What lies before the first dropout is computed once, not once a sample.
+    Only dropout varies: batch normalisation uses its running statistics. A sample
+    depends only on the seed and on its number, so that chunks of any size give the same
+    samples. The layers before the first dropout run once for all samples of a chunk.
 
     Args:
         model: a functional model with Dropout layers, such as `BayesianSegNet`.
-        samples: how many to draw; the paper gains little beyond 40.
+        samples: number of samples; the paper gains little beyond 40.
         seed: equal seeds give equal results.
-        memory: bytes that the samples of a chunk may take together, by an estimate.
-            Where not even one of them fits, the image is sampled in tiles, each with
-            masks of its own, which overlap by the receptive field.
+        memory: bytes that the samples of a chunk may take together, by an estimate. If
+            not even one sample fits, the image is sampled in tiles, which overlap by
+            the receptive field; each tile draws its own masks.
 
     Raises:
-        UserError: if nothing can be sampled.
+        UserError: if `samples` is less than 1, or if no dropout can be sampled.
     """
 
     def __init__(
@@ -97,12 +98,16 @@ class MonteCarlo:
         self._sums = tf.function(self._sums_of, input_signature=[image, keys])
 
     def __call__(self, image: np.ndarray) -> Uncertainty:
-        """The samples' mean and spread for an image (H, W, channels) in [0, 255]."""
+        """The mean and the spread of the samples.
+
+        Args:
+            image: uint8 or float (H, W, channels) in [0, 255].
+        """
         image = np.asarray(image, np.float32)
         return _summary(*in_tiles(image, self._tiles(image), self._moments))
 
     def _tiles(self, image: np.ndarray) -> list[Tile]:
-        """What to sample an image in, so that a sample of each fits the memory."""
+        """Tiles of the image, so small that a sample of each fits into the memory."""
         if self._receptive_field is None:
             return plan(*image.shape[:2], field=None)
         pixel = sample_bytes(self._model, (1, 256, 256, image.shape[-1])) / 256**2
@@ -126,17 +131,21 @@ class MonteCarlo:
         return [total / self.samples for total in totals]
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
-        """The samples' mean alone: float32 (H, W, classes)."""
+        """The mean of the samples, float32 (H, W, classes).
+
+        Args:
+            image: uint8 or float (H, W, channels) in [0, 255].
+        """
         return self(image).probabilities
 
     def _sums_of(self, image, keys):
         """Sums over the keys' samples: p, p squared, entropy of p."""
         for layer in self._dropouts:
-            # Set while tracing, read by the layer's call in the same graph.
+            # The layer's call reads the keys while the same graph is traced.
             layer.keys = keys
         logits = tf.cast(self._model(image, training=False), tf.float32)
         probabilities = tf.nn.softmax(logits)
-        # log_softmax, since log(softmax) is -inf where a float32 rounds to zero.
+        # log_softmax, since log(softmax) is -inf if a float32 rounds to zero.
         entropy = -tf.reduce_sum(probabilities * tf.nn.log_softmax(logits), axis=-1)
         parts = (probabilities, probabilities**2, entropy)
         return [tf.reduce_sum(part, axis=0) for part in parts]
@@ -145,7 +154,7 @@ class MonteCarlo:
 def _summary(mean: np.ndarray, square: np.ndarray, aleatoric: np.ndarray):
     safe = np.where(mean > 0, mean, 1.0)
     entropy = -(mean * np.log(safe)).sum(axis=-1)
-    # Never negative but for rounding.
+    # Only rounding makes it negative.
     epistemic = np.maximum(entropy - aleatoric, 0)
     variance = np.maximum(square - mean**2, 0).mean(axis=-1)
     parts = (mean, entropy, aleatoric, epistemic, variance)
@@ -168,7 +177,7 @@ class _SampledDropout(keras.layers.Layer):
         shape = tf.shape(x)[1:]
 
         def kept(key):
-            # Every layer draws of its own.
+            # Each layer draws other masks.
             seed = tf.random.experimental.stateless_fold_in(key, self.number)
             return tf.random.stateless_uniform(shape, seed) >= self.rate
 
@@ -181,7 +190,7 @@ class _SampledDropout(keras.layers.Layer):
 
 
 def _with_sampled_dropout(model: keras.Model) -> tuple[keras.Model, list]:
-    """The same network and weights with its dropouts sampled, and those layers."""
+    """The same network and weights with sampled dropout, and its dropout layers."""
     sampled = []
     for layer in model.layers:
         inside = layer._flatten_layers(include_self=False)
@@ -202,10 +211,14 @@ def _with_sampled_dropout(model: keras.Model) -> tuple[keras.Model, list]:
 
 
 def sample_bytes(model: keras.Model, shape: tuple[int, ...]) -> int:
-    """About how many bytes one more sample of that image shape takes.
+    """An estimate of the bytes that one more sample takes.
 
-    TensorFlow frees what nobody will read again, so what counts is the layer that
-    reads and writes most; twice that leaves room for its workspace and for what waits.
+    TensorFlow frees a tensor after its last use, so the layer that reads and writes
+    most decides. Twice its bytes leave room for its workspace and for waiting tensors.
+
+    Args:
+        model: a functional model.
+        shape: (B, H, W, channels) of the image.
     """
     layers = [layer for layer in model.layers if layer.output is not model.inputs[0]]
     both = {layer.name: (layer.input, layer.output) for layer in layers}
@@ -222,9 +235,14 @@ def sample_bytes(model: keras.Model, shape: tuple[int, ...]) -> int:
 def write_uncertainty(
     uncertainty: Uncertainty, size: tuple[int, int], stem: str | os.PathLike
 ) -> None:
-    """Writes <stem>_uncertainty.npy and <stem>_uncertainty.png, at a height and width.
+    """Writes `<stem>_uncertainty.npy` and `<stem>_uncertainty.png`.
 
     The array is float32 (H, W, 4), in the order of `MAPS`; the picture shows the maps.
+
+    Args:
+        uncertainty: the maps.
+        size: height and width of the results; the maps are resized to it.
+        stem: beginning of both paths.
     """
     from segnet_tf.evaluation.plots import draw_uncertainty
 

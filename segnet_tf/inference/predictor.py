@@ -18,29 +18,28 @@ __all__ = ["Predictor"]
 class Predictor:
     """A model ready to label images of any size.
 
-    An image much larger or smaller than those that the model was trained on is scaled
-    to as many pixels, and the answer back to its size (`segnet_tf.inference.resizing`).
-    An image whose size the file does not accept is padded by mirroring, and the answer
-    is cut back. An image that is too large for the memory is run in tiles that give the
-    same answer (`segnet_tf.inference.tiling`).
+    An image that is much larger or smaller than the training images is scaled to as
+    many pixels as they have, and the result is scaled back
+    (`segnet_tf.inference.resizing`). An image whose size the file does not accept is
+    padded by mirroring, and the result is cut back. An image that is too large for the
+    memory runs in tiles, which give the same result (`segnet_tf.inference.tiling`).
 
     Args:
         path: a `.tflite`, `.keras` or `.onnx` file, or the folder of a run, a shipped
             model or a SavedModel, as train.py and export.py write them.
-        threads: on how many to compute; all cores by default.
-        native: run every image as large as it is, as parts of a large one should be
-            that the model was trained on parts of.
+        threads: CPU threads; None: all cores.
+        native: whether images run without scaling. That is right if the model was
+            trained on parts of large images and is to label such parts.
 
     Attributes:
-        info: the classes that the labels stand for, the channels of an image, and the
-            size that images are scaled to; None: not known, or the file's form takes a
-            single size.
+        info: the classes, the number of channels of an image, and `image_size`, the
+            size that images are scaled to. `image_size` is None if it is not known, or
+            if the file takes one size only.
 
     Raises:
-        UserError: if the file is no model, or does not name its classes. The
-            methods raise it for what the file does not give, for an image of other
-            channels, and for its size where the file was exported for a single other
-            one.
+        UserError: if the file is no model, or does not name its classes. The methods
+            raise it if the file does not give the output that is asked for, if an
+            image has other channels, or if the file takes another size only.
     """
 
     def __init__(
@@ -52,19 +51,37 @@ class Predictor:
         self.info = self._runtime.info
 
     def keras_model(self):
-        """The keras.Model that a `.keras` file holds."""
+        """The keras.Model of a `.keras` file.
+
+        Raises:
+            UserError: if the model has another form.
+        """
         if self._runtime.model is None:
             raise UserError(f"{self._path}: no .keras file: name one, or a run")
         return self._runtime.model
 
     def logits(self, image: np.ndarray) -> np.ndarray:
-        """Logits float32 (H, W, classes) of an image uint8 (H, W, channels)."""
+        """Logits of an image.
+
+        Args:
+            image: uint8 (H, W, channels).
+
+        Returns:
+            float32 (H, W, classes).
+        """
         self._must_give("logits")
         scores = self._collected(self.scaled(image), np.asarray)
         return resized_scores(scores, image.shape[:2])
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
-        """Probabilities float32 (H, W, classes) of an image uint8 (H, W, channels)."""
+        """Class probabilities of an image.
+
+        Args:
+            image: uint8 (H, W, channels).
+
+        Returns:
+            float32 (H, W, classes) in [0, 1].
+        """
         self._must_give("probabilities", "logits")
         finish = _softmax if self._runtime.output == "logits" else np.asarray
         return resized_scores(
@@ -72,7 +89,14 @@ class Predictor:
         )
 
     def labels(self, image: np.ndarray) -> np.ndarray:
-        """Class ids uint8 (H, W) of an image uint8 (H, W, channels)."""
+        """Class ids of an image.
+
+        Args:
+            image: uint8 (H, W, channels).
+
+        Returns:
+            uint8 (H, W).
+        """
         size, image = image.shape[:2], self.scaled(image)
         if self._runtime.output == "labels":
             labels = Image.fromarray(self._collected(image, np.asarray))
@@ -84,7 +108,14 @@ class Predictor:
         return resized_argmax(self._collected(image, np.asarray), size)
 
     def scaled(self, image: np.ndarray) -> np.ndarray:
-        """The image uint8 (H, W, channels) as large as the network is to see it."""
+        """The image at the size that the network runs on it.
+
+        Args:
+            image: uint8 (H, W, channels).
+
+        Returns:
+            uint8 (h, w, channels); the image itself if `native` is set.
+        """
         channels = self.info.channels
         size = image.shape[:2]
         shaped = image.shape == (*size, channels) and min(size) > 0
@@ -104,7 +135,7 @@ class Predictor:
             )
 
     def _collected(self, image: np.ndarray, finish: Callable) -> np.ndarray:
-        """`finish` of the runtime's output, whole or tile by tile."""
+        """`finish` of the runtime's output, for the whole image or tile by tile."""
         height, width = image.shape[:2]
         multiple = self._runtime.multiple
         image = padded(image, height + -height % multiple, width + -width % multiple)

@@ -21,30 +21,36 @@ POINTWISE = (
     layers.SpatialDropout2D,
     LocalResponseNormalization,
 )
-"""Layers whose output at a pixel depends on their inputs at that pixel alone."""
+"""Layers whose output at a pixel depends only on their inputs at that pixel."""
 
 
 def size_multiple(model: keras.Model) -> int:
-    """What height and width must be multiples of for no level to be of odd size."""
+    """The number that height and width must be multiples of: 2 ** poolings.
+
+    Then no level has an odd size.
+    """
     poolings = MaxPoolingWithArgmax2D | layers.MaxPooling2D
     levels = sum(isinstance(layer, poolings) for layer in model.layers)
     return 2**levels
 
 
 def receptive_field(model: keras.Model) -> ReceptiveField | None:
-    """How far a network looks, and how wide it is.
+    """The receptive field of a network and the channels of its widest map.
 
-    Walks back from the output, with a region that begins where windows of all levels
-    begin: how many cells before the region does it take of each map? The other end is
-    the mirror image.
+    The function walks back from a region of the output that begins where the windows of
+    all levels begin. For each map it counts the cells before the region that the output
+    depends on. The other end is the mirror image.
+
+    Args:
+        model: a functional model.
 
     Returns:
-        None for a model with layers of which this is not known here, or with one that
-        is used twice.
+        None if the model has a layer that this function does not know, or uses a layer
+        twice.
     """
     if any(len(layer["inbound_nodes"]) > 1 for layer in model.get_config()["layers"]):
         return None
-    # A map's reach in its own cells, and how many pixels wide a cell is.
+    # For each map: its reach in its own cells, and the width of a cell in pixels.
     reaches = {id(model.outputs[0]): (0, 1)}
     for layer in reversed(model.operations):
         made = [output for output in _list(layer.output) if id(output) in reaches]
@@ -63,7 +69,7 @@ def receptive_field(model: keras.Model) -> ReceptiveField | None:
 
 
 def _before(layer, reach: int, cell: int) -> tuple[int, int] | None:
-    """Reach and cell of a layer's inputs, from its output's."""
+    """Reach and cell width of a layer's inputs, from those of its output."""
     if isinstance(layer, MaxPoolingWithArgmax2D):
         return 2 * reach, cell // 2
     if isinstance(layer, MaxUnpooling2D):
@@ -77,7 +83,7 @@ def _before(layer, reach: int, cell: int) -> tuple[int, int] | None:
 
 
 def _taken(layer) -> list:
-    """The tensors whose values a layer looks at; of `like` it takes but the size."""
+    """The tensors whose values a layer uses; of `like` it uses only the size."""
     taken = _list(layer.input)
     return taken[:2] if isinstance(layer, MaxUnpooling2D) else taken
 

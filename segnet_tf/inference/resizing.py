@@ -1,10 +1,10 @@
-"""Images at the size that a network was trained on, and its answers at theirs.
+"""Scales images to the size of the training images, and results back to the image.
 
-A network knows things as large as they stood in its training images. A photo of
-twelve megapixels shows the same street eight times as large, where it finds little: of
-the shipped model's 70 points of mIoU on CamVid's frames of 360x480, 46 are left on the
-same frames enlarged to 1440x1920, and all of them if these are made smaller first
-(docs/training-log.md).
+A network finds things at the size that they had in its training images. A photo of
+twelve megapixels shows the same street eight times as large, and the network finds
+little in it. The shipped model reaches 70 points of mIoU on CamVid's frames of 360x480.
+On the same frames enlarged to 1440x1920 it reaches 46; if these are scaled down first,
+it reaches 70 again (docs/training-log.md).
 """
 
 import numpy as np
@@ -15,9 +15,10 @@ from segnet_tf.datasets.images import resized
 __all__ = ["SCALING", "resized_scores", "resized_argmax", "scaled", "working_size"]
 
 CLOSE = 0.8, 1.25
-"""Pixels, as a share of the training images', that need no scaling."""
+"""If an image has this share of the training images' pixels, it is not scaled."""
 
 SCALING = Image.Resampling.BICUBIC
+"""The filter that images are scaled with."""
 
 
 def working_size(
@@ -26,12 +27,12 @@ def working_size(
     """The height and width to run an image at: about as many pixels as in training.
 
     Args:
-        size: of the image.
-        trained: of the training images; None if that is not known.
+        size: height and width of the image.
+        trained: height and width of the training images; None if it is not known.
 
     Returns:
-        `size` itself where it is close, or `trained` unknown. The shape is kept but for
-        rounding; a line of pixels stays one, however many there are.
+        Height and width in the image's proportion, but for rounding; each is at least
+        1. They are `size` itself if it is close enough, or if `trained` is None.
     """
     if trained is None:
         return size
@@ -43,15 +44,17 @@ def working_size(
 
 
 def scaled(image: np.ndarray, trained: tuple[int, int] | None) -> np.ndarray:
-    """An image uint8 (H, W, channels) at its `working_size`."""
+    """An image uint8 (H, W, channels), resized to its `working_size`."""
     size = working_size(image.shape[:2], trained)
     return image if size == image.shape[:2] else resized(image, size, SCALING)
 
 
 def resized_scores(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Scores float32 (h, w, classes), or a map (h, w), at (H, W): bilinear.
+    """Scores, resized with a bilinear filter, which takes means if it scales down.
 
-    Where that is smaller, as after a thumbnail, each is a mean of those it stands for.
+    Args:
+        scores: float32 (h, w, classes), or a map (h, w).
+        size: height and width of the result.
     """
     if scores.shape[:2] == size:
         return scores
@@ -61,9 +64,13 @@ def resized_scores(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def resized_argmax(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Class ids uint8 (H, W) of scores as `resized_scores` gives them, class by class.
+    """The argmax of `resized_scores`, uint8 (H, W), computed class by class.
 
-    For a photo of twelve megapixels and eleven classes, all would take 0.5 GiB.
+    All scores of a photo of twelve megapixels and eleven classes would take 0.5 GiB.
+
+    Args:
+        scores: float32 (h, w, classes).
+        size: height and width of the result.
     """
     labels = np.zeros(size, np.uint8)
     best = resized_scores(scores[..., 0], size).copy()

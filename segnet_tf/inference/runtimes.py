@@ -1,7 +1,7 @@
-"""A model file of any form, opened by its own runtime and ready to run on an image.
+"""Opens a model file of any form with its own runtime, ready to run on an image.
 
-Each form's runtime is imported when a file of that form is opened: a `.tflite` file
-needs LiteRT and NumPy alone.
+The runtime is imported when a file of its form is opened, so that a `.tflite` file
+needs only LiteRT and NumPy.
 """
 
 import json
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 MOST_THREADS = 1024
-"""Beyond, runtimes fail in ways of their own."""
+"""With more threads, runtimes fail without a clear message."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,14 @@ class Runtime:
     """A model file, ready to run.
 
     Attributes:
-        run: uint8 (H, W, info.channels) -> float32 (H, W, classes), or uint8 (H, W) of
-            labels.
-        output: which it is: "logits", "probabilities" or "labels".
-        info: the classes it predicts.
-        multiple: what the image's height and width must be multiples of.
-        receptive_field: how tiles of a large image must overlap; None: run it whole.
-        model: the keras.Model that a `.keras` file holds; None: another form.
+        run: image uint8 (H, W, info.channels) -> float32 (H, W, classes), or labels
+            uint8 (H, W).
+        output: what `run` gives: "logits", "probabilities" or "labels".
+        info: the classes that it predicts.
+        multiple: the image's height and width must be multiples of it.
+        receptive_field: tells how tiles of a large image must overlap; None: it is not
+            known, and images run whole.
+        model: the keras.Model of a `.keras` file; None for other forms.
     """
 
     run: Callable[[np.ndarray], np.ndarray]
@@ -61,7 +62,12 @@ class Runtime:
 
 
 def open_tflite(path: Path, threads: int | None = None) -> Runtime:
-    """A `.tflite` file, by LiteRT."""
+    """Opens a `.tflite` file with LiteRT.
+
+    Raises:
+        UserError: if it is damaged or not ours. `run` raises it if the file does not
+            take the size of the image.
+    """
     metadata = read_metadata(path)
     loaded = interpreter(path, threads)
     [source], [target] = loaded.get_input_details(), loaded.get_output_details()
@@ -69,13 +75,13 @@ def open_tflite(path: Path, threads: int | None = None) -> Runtime:
     if metadata.output != "labels" and depth != metadata.info.num_classes:
         raise UserError(
             f"{path}: damaged: it names {metadata.info.num_classes} classes, "
-            f"and gives {depth}"
+            f"but gives {depth}"
         )
     ready = None
 
     def run(image):
         nonlocal ready
-        # The size costs nothing where it is the one before.
+        # Images of the size before need no check and no allocation.
         if image.shape != ready:
             metadata.check_size(*image.shape[:2])
         with litert_errors(path):
@@ -94,7 +100,11 @@ def open_tflite(path: Path, threads: int | None = None) -> Runtime:
 
 
 def open_keras(path: Path, threads: int | None = None) -> Runtime:
-    """A `.keras` file, by Keras and TensorFlow."""
+    """Opens a `.keras` file with Keras and TensorFlow.
+
+    Raises:
+        UserError: if it cannot be loaded or does not name its classes.
+    """
     info = read_labels(path)
     if info is None:
         raise UserError(
@@ -105,7 +115,7 @@ def open_keras(path: Path, threads: int | None = None) -> Runtime:
 
     model = load_model(path)
 
-    # Without a graph, Keras would keep every layer's output until the last is there.
+    # Without a graph, Keras would keep the outputs of all layers until the end.
     @tf.function(reduce_retracing=True)
     def logits(image):
         return model(tf.cast(image, tf.float32), training=False)
@@ -119,10 +129,14 @@ def open_keras(path: Path, threads: int | None = None) -> Runtime:
 
 
 def open_savedmodel(path: Path, threads: int | None = None) -> Runtime:
-    """The folder of a SavedModel, by TensorFlow."""
+    """Opens the folder of a SavedModel with TensorFlow.
+
+    Raises:
+        UserError: if it cannot be loaded or does not name its classes.
+    """
     labels = path / "assets.extra" / LABELS_ENTRY
     if not labels.is_file():
-        raise UserError(f"{path}: names no classes: not written by export.py")
+        raise UserError(f"{path}: names no classes: not an export of segnet_tf")
     stored = labels.read_text(encoding="utf-8", errors="replace")
     tf = _tensorflow(threads)
     try:
@@ -136,7 +150,7 @@ def open_savedmodel(path: Path, threads: int | None = None) -> Runtime:
         ) from None
 
     def run(image):
-        # A signature's function does not keep its model alive.
+        # This use keeps the model alive: a signature's function does not.
         assert loaded is not None
         return serve(image=tf.constant(image[None], dtype))["probabilities"].numpy()[0]
 
@@ -144,7 +158,7 @@ def open_savedmodel(path: Path, threads: int | None = None) -> Runtime:
 
 
 def _of_any_size(run: Callable, output: str, stored: str, path: Path) -> Runtime:
-    """A runtime from what its file says of itself, in JSON."""
+    """A runtime with the classes and receptive field that the file stores as JSON."""
     try:
         metadata = json.loads(stored)
         reach = metadata.get("footprint")
@@ -160,7 +174,12 @@ def _of_any_size(run: Callable, output: str, stored: str, path: Path) -> Runtime
 
 
 def open_onnx(path: Path, threads: int | None = None) -> Runtime:
-    """An `.onnx` file, by onnxruntime."""
+    """Opens an `.onnx` file with onnxruntime.
+
+    Raises:
+        UserError: if onnxruntime is missing, or if the file cannot be loaded or names
+            no classes.
+    """
     try:
         import onnxruntime
     except ImportError:
@@ -171,13 +190,13 @@ def open_onnx(path: Path, threads: int | None = None) -> Runtime:
     options.intra_op_num_threads = threads or 0
     try:
         session = onnxruntime.InferenceSession(str(path), options)
-    except Exception as error:  # of many kinds, which it does not name in public
+    except Exception as error:  # onnxruntime documents no exception types
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{path}: onnxruntime cannot load it ({reason})") from None
     source = session.get_inputs()[0].name
     labels = session.get_modelmeta().custom_metadata_map.get("labels")
     if labels is None:
-        raise UserError(f"{path}: names no classes: not written by export.py")
+        raise UserError(f"{path}: names no classes: not an export of segnet_tf")
 
     def run(image):
         return session.run(None, {source: image[None].astype(np.float32)})[0][0]
@@ -191,6 +210,7 @@ OPENERS = {
     "savedmodel": open_savedmodel,
     "onnx": open_onnx,
 }
+"""Form -> the function that opens it; but for SavedModel, the form is the suffix."""
 
 
 def open_runtime(
@@ -199,16 +219,17 @@ def open_runtime(
     """Opens a `.tflite`, `.keras` or `.onnx` file, or the folder of a SavedModel.
 
     Args:
-        threads: on how many to compute; all cores by default. TensorFlow takes it
-            before its first computation only.
-        form: a key of `OPENERS`; by default, the name says it.
+        path: the file or folder.
+        threads: CPU threads; None: all cores. TensorFlow accepts a number only before
+            its first computation.
+        form: a key of `OPENERS`; None: the name says it.
 
     Raises:
-        UserError: if there is no such model, or it is damaged, or does not name
-            its classes, or for no such number of threads.
+        UserError: if there is no such model, if it is damaged or does not name its
+            classes, or if the number of threads is out of range.
     """
     if threads is not None and not 1 <= threads <= MOST_THREADS:
-        raise UserError(f"{threads} threads: 1 to {MOST_THREADS} can be had")
+        raise UserError(f"{threads} threads: must be 1 to {MOST_THREADS}")
     path = Path(path)
     if not path.exists():
         raise UserError(f"{path}: no such model")
@@ -222,13 +243,14 @@ def open_runtime(
 
 
 def _tensorflow(threads: int | None):
-    """TensorFlow, imported quietly, to compute on so many threads."""
+    """TensorFlow, imported quietly and set to compute on so many threads."""
     tf = import_tensorflow()
     if threads is not None:
         try:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
         except RuntimeError:
             raise UserError(
-                f"{threads} threads: TensorFlow has begun to compute, it is too late"
+                f"{threads} threads: TensorFlow has already begun to compute: give the "
+                "number earlier"
             ) from None
     return tf

@@ -1,16 +1,17 @@
-"""What a `.tflite` file of ours says about itself, read without TensorFlow.
+"""The metadata of our `.tflite` files, read without TensorFlow.
 
-A `.tflite` file may carry a zip archive behind its last byte; runtimes do not look
-there. Ours has the entry `labels.json`, the same as a `.keras` file's (see
-`segnet_tf.inference.model_file`) with four more keys:
+A `.tflite` file may have a zip archive behind its last byte; runtimes do not look
+there. Ours has the entry `labels.json`, the same as in a `.keras` file (see
+`segnet_tf.inference.model_file`), with four more keys:
 
     output     "logits", "probabilities" or "labels"
-    size       [height, width] the file was exported for
-    multiple   any multiple of this will do as height and as width,
-               or null where only `size` will
-    receptive_field  how tiles must overlap, see `segnet_tf.inference.tiling`; or null
+    size       [height, width] that the file was exported for
+    multiple   height and width may be any multiples of this number;
+               null: only `size` is possible
+    footprint  the receptive field: how tiles must overlap, see
+               `segnet_tf.inference.tiling`; null: not known
 
-Beside the file lies another labels.json, without these four.
+Beside the file lies another labels.json, without these four keys.
 """
 
 import json
@@ -39,22 +40,23 @@ __all__ = [
 ]
 
 OUTPUTS = ("logits", "probabilities", "labels")
+"""The possible outputs of a file."""
 
 MAGIC = b"TFL3"
-"""At byte 4 of every TFLite flatbuffer."""
+"""The bytes 4 to 7 of every TFLite flatbuffer."""
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What the tensors of a `.tflite` file mean.
+    """The meaning of the tensors of a `.tflite` file.
 
     Attributes:
-        info: the classes, and what else labels.json says; as it is read from a file of
-            a single size, without `image_size`: there is nothing to scale images to.
+        info: the classes, and the rest of labels.json. If the file takes one size only,
+            `image_size` is None after reading, since images cannot be scaled.
         output: one of `OUTPUTS`.
-        size: height and width the file was exported for.
-        multiple: what height and width must be multiples of; None: `size` only.
-        receptive_field: of the network, where it is known.
+        size: height and width that the file was exported for.
+        multiple: height and width must be multiples of it; None: `size` only.
+        receptive_field: of the network; None: not known.
     """
 
     info: DatasetInfo
@@ -64,10 +66,10 @@ class Metadata:
     receptive_field: ReceptiveField | None = None
 
     def check_size(self, height: int, width: int) -> None:
-        """Refuses a size for which LiteRT would compute something, but not this.
+        """Refuses a size for which LiteRT would give a wrong result.
 
         Raises:
-            UserError: naming what is allowed.
+            UserError: the message says which sizes are allowed.
         """
         if (height, width) == self.size:
             return
@@ -78,7 +80,7 @@ class Metadata:
             )
             raise UserError(
                 f"{height}x{width}: this file takes {allowed}: export one whose height "
-                f"and width are multiples of {step}, it will take any size"
+                f"and width are multiples of {step}, for images of any size"
             )
         if min(height, width) < 1 or height % self.multiple or width % self.multiple:
             raise UserError(
@@ -86,7 +88,7 @@ class Metadata:
             )
 
     def as_dict(self) -> dict:
-        """What `labels.json` holds."""
+        """The content of `labels.json`."""
         return {
             **asdict(self.info),
             "output": self.output,
@@ -97,6 +99,13 @@ class Metadata:
 
     @classmethod
     def from_dict(cls, labels: dict) -> "Metadata":
+        """The metadata of a `labels.json`.
+
+        Raises:
+            KeyError: if an entry is missing.
+            TypeError: if an entry has another type.
+            ValueError: if an entry has an impossible value.
+        """
         receptive_field, multiple = labels.get("footprint"), labels["multiple"]
         if multiple is not None and not (isinstance(multiple, int) and multiple > 0):
             raise ValueError(f"multiple: {multiple!r}")
@@ -127,7 +136,7 @@ def read_metadata(path: str | os.PathLike) -> Metadata:
     metadata = stored_metadata(path)
     if metadata is None:
         raise UserError(
-            f"{path}: names no classes: damaged, or not written by export.py"
+            f"{path}: names no classes: damaged, or not an export of segnet_tf"
         )
     return metadata
 
@@ -135,7 +144,7 @@ def read_metadata(path: str | os.PathLike) -> Metadata:
 def stored_metadata(path: str | os.PathLike) -> Metadata | None:
     """The metadata in a `.tflite` file, or None if it has none.
 
-    A file that was cut off has none either: the archive lies at the end.
+    A file that was cut off has none, either, since the archive is at the end.
 
     Raises:
         UserError: if the file is missing or no TFLite file.
@@ -154,24 +163,25 @@ def stored_metadata(path: str | os.PathLike) -> Metadata | None:
 
 
 def interpreter(path: str | os.PathLike, threads: int | None = None):
-    """A LiteRT interpreter, its tensors not yet allocated.
+    """A LiteRT interpreter whose tensors are not allocated yet.
 
     Args:
-        threads: all of the machine's by default.
+        path: the file.
+        threads: CPU threads; None: all cores.
 
     Raises:
-        UserError: if LiteRT cannot make sense of the file.
+        UserError: if LiteRT cannot read the file.
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    # From Python 3.13 on: the cores this process may use, not all of the machine's.
+    # Python 3.13 and newer tell the cores that this process may use.
     cores = getattr(os, "process_cpu_count", os.cpu_count)()
     with notices_kept_back(), litert_errors(path):
         return Interpreter(str(path), num_threads=threads or cores)
 
 
 def resize(loaded, height: int, width: int) -> None:
-    """Makes an interpreter of ours ready for images of a size."""
+    """Resizes the image tensor of an interpreter and allocates its tensors."""
     [source] = loaded.get_input_details()
     channels = source["shape"][-1]
     loaded.resize_tensor_input(source["index"], (1, height, width, channels))
@@ -180,16 +190,17 @@ def resize(loaded, height: int, width: int) -> None:
 
 
 def multiple_that_runs(path: str | os.PathLike, multiple: int) -> int | None:
-    """Of what height and width must be multiples for a file to run at other sizes.
+    """The number that height and width must be multiples of if a file runs at them.
 
-    Tried, since an operator may hold the size that it was exported at, and another may
-    need even sizes where there is no pooling left to say so.
+    The function tries sizes, since an operator may hold the size of the export, and
+    another may need an even size below the last pooling.
 
     Args:
-        multiple: what the network's poolings ask for.
+        path: a `.tflite` file.
+        multiple: the number that the network's poolings need.
 
     Returns:
-        `multiple`, twice that, or None if neither runs.
+        `multiple`, or twice that, or None if neither runs.
     """
     for candidate in (multiple, 2 * multiple):
         size = 3 * candidate, 5 * candidate
@@ -207,7 +218,7 @@ def multiple_that_runs(path: str | os.PathLike, multiple: int) -> int | None:
 
 @contextmanager
 def litert_errors(path: str | os.PathLike) -> Iterator[None]:
-    """Says in one line that LiteRT does not get along with a file."""
+    """Turns LiteRT's errors into a UserError that names the file."""
     try:
         yield
     except (ValueError, RuntimeError) as error:

@@ -1,9 +1,9 @@
-"""Large images in tiles without seams, in NumPy alone.
+"""Runs large images in tiles without seams. It needs only NumPy.
 
-What a network says of a pixel depends on the image no further than its receptive field
-reaches, and on where the windows of its poolings begin. So tiles that begin where the
-windows of every level begin, and that overlap by the receptive field, say together
-what the whole image would: no blending hides a seam, there is none.
+The output of a network at a pixel depends on the image within its receptive field, and
+on the places at which the windows of its poolings begin. So tiles give the output of
+the whole image if they begin where the windows of every level begin, and overlap by the
+receptive field. There are no seams, and no blending is needed.
 """
 
 from collections.abc import Callable
@@ -17,26 +17,27 @@ from segnet_tf.errors import UserError
 __all__ = ["ReceptiveField", "Tile", "check_size", "in_tiles", "padded", "plan"]
 
 BUDGET = 2**26
-"""Pixels times channels of the widest map that run at once: 2 megapixels of SegNetLite
-(1.1 GiB under LiteRT), 1 of SegNet (1.3 GiB) and of SegNetBasic (1.7 GiB). Smaller
-tiles would compute more of their overlaps, larger ones would not fit beside a photo of
-12 megapixels and its overlay in 2 GiB."""
+"""Pixels times channels of the widest map, in one tile: 2 megapixels of SegNetLite (1.1
+GiB under LiteRT), 1 of SegNet (1.3 GiB) and of SegNetBasic (1.7 GiB). Smaller tiles
+would spend more time on their overlaps. Larger tiles would not fit into 2 GiB together
+with a photo of 12 megapixels and its overlay."""
 
 
 MOST_PIXELS = 2**24
-"""Of an image that runs in one piece: beyond, no machine at hand has the memory."""
+"""The most pixels of an image that runs in one piece; more would need too much memory.
+"""
 
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """What a network's output at some pixels takes of the image, and of memory.
+    """The part of an image that a network's output depends on, and its widest map.
 
     Attributes:
-        step: windows of all poolings begin at multiples of it: 2 ** levels.
-        margin: how many pixels around a region that begins and ends at multiples of
-            `step` the region's output depends on; rounded up to a multiple of it.
-        channels: of the widest map at full resolution; what a map of half the height
-            and width holds counts a quarter.
+        step: the windows of all poolings begin at multiples of it: 2 ** levels.
+        margin: the number of pixels around a region that its output depends on, if it
+            begins and ends at multiples of `step`; rounded up to such a multiple.
+        channels: of the widest map, at full resolution. The channels of a map of half
+            the height and width count a quarter.
     """
 
     step: int
@@ -51,19 +52,25 @@ def check_size(height: int, width: int) -> None:
     """Refuses a size that a network cannot be exported for.
 
     Raises:
-        UserError: saying why.
+        UserError: if a side is less than 1, or if there are more than `MOST_PIXELS`.
     """
     if min(height, width) < 1:
         raise UserError(f"{height}x{width}: no image has that size")
     if height * width > MOST_PIXELS:
         raise UserError(
-            f"{height}x{width}: {MOST_PIXELS:,} pixels are the most that run in one "
-            "piece: export a smaller size, larger images are run in tiles"
+            f"{height}x{width}: at most {MOST_PIXELS:,} pixels run in one piece: "
+            "export a smaller size; larger images are predicted in tiles"
         )
 
 
 class Tile(NamedTuple):
-    """A part of an image: what to run, what of the output is right, where it goes."""
+    """A part of an image that is run by itself.
+
+    Attributes:
+        source: rows and columns of the image to run.
+        inside: the part of the output that is correct.
+        target: the place of that part in the whole output.
+    """
 
     source: Region
     inside: Region
@@ -71,14 +78,16 @@ class Tile(NamedTuple):
 
 
 def padded(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The image mirrored at its bottom and right edge, up to a height and width.
+    """The image, padded at the bottom and right by mirroring.
 
-    Mirrored, since that costs least at the borders: of the labels of a SegNetLite on
-    twelve CamVid frames of 353x473, padded to multiples of 16, 99.1 % equal those
-    without padding, against 98.2 % with repeated edges and 98.3 % with black.
+    Mirroring changes the fewest labels: on twelve CamVid frames of 353x473, padded to
+    multiples of 16, 99.1 % of a SegNetLite's labels equal those without padding. With
+    repeated edges it is 98.2 %, with black 98.3 %.
 
     Args:
         image: (H, W, ...), H <= height, W <= width.
+        height: of the result.
+        width: of the result.
     """
     margins = [(0, height - image.shape[0]), (0, width - image.shape[1])]
     margins += [(0, 0)] * (image.ndim - 2)
@@ -91,15 +100,18 @@ def plan(
     field: ReceptiveField | None,
     budget: int = BUDGET,
 ) -> list[Tile]:
-    """The tiles to run an image in: one where it fits the budget, else the cheapest.
+    """The tiles to run an image in: one if it fits the budget, else the cheapest ones.
 
     Args:
-        field: of the network; None if it is not known, which makes one tile.
-        budget: pixels times `field.channels` of a tile; exceeded by up to a step
-            at the image's end, and where the margins alone take more than that.
+        height: of the image.
+        width: of the image.
+        field: of the network; None: not known, and the image is one tile.
+        budget: the most pixels times `field.channels` of a tile. The last tiles of rows
+            and columns may exceed it by less than a step; all do if the margins alone
+            take more.
 
     Returns:
-        Tiles in reading order; their targets cover the image, each pixel once.
+        Tiles in reading order. Their targets cover each pixel of the image once.
     """
     if field is None or height * width * field.channels <= budget:
         whole = (slice(0, height), slice(0, width))
@@ -122,10 +134,11 @@ def in_tiles(
     tiles: list[Tile],
     run: Callable[[np.ndarray], list[np.ndarray]],
 ) -> list[np.ndarray]:
-    """What `run` makes of an image, tile by tile, put together.
+    """Runs a function tile by tile and puts the results together.
 
     Args:
-        image: (H, W, ...), which the tiles are of.
+        image: (H, W, ...).
+        tiles: as `plan` gives them for this image.
         run: part of the image (h, w, ...) -> arrays (h, w, ...).
 
     Returns:
@@ -143,7 +156,7 @@ def in_tiles(
 
 
 def _sizes(length: int, field: ReceptiveField) -> np.ndarray:
-    """How long tiles must be for 1, 2, 3, ... of them to cover a length."""
+    """The lengths that 1, 2, 3, ... tiles need to cover a length."""
     overlap, step = 2 * field.margin, field.step
     count = 1 + np.arange(max(1, (length - overlap) // step))
     needed = -(-(length + overlap * (count - 1)) // count)

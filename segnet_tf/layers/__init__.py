@@ -1,6 +1,6 @@
-"""What is new in the networks: pooling with positions, and a few layers around it.
+"""The layers that Keras does not have: pooling with positions, unpooling, and others.
 
-Importing this folder registers all of them, so that plain Keras can load our files.
+Importing this folder registers all of them, so that Keras can load our files.
 """
 
 from segnet_tf.layers.batch_norm import FusedBatchNormalization

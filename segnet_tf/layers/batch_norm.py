@@ -1,4 +1,4 @@
-"""Batch normalisation: fused while training, statistics taken anew over images."""
+"""Batch normalisation: a fused kernel for training, and recalibrated statistics."""
 
 from collections.abc import Iterable
 
@@ -11,12 +11,13 @@ __all__ = ["FusedBatchNormalization", "recalibrate_batch_norm"]
 
 @keras.saving.register_keras_serializable("segnet_tf")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Keras' batch normalisation of images, trained through TensorFlow's fused kernel.
+    """Keras' batch normalisation for images, with TensorFlow's fused training kernel.
 
-    Keras 3 normalises step by step and keeps what lies between for the gradient; on a
-    CPU that was a third of SegNetLite's training step (`benchmarks/training_step.py`).
-    Values, gradients, statistics and what is saved are Keras', and where the kernel
-    does not reach (float64, prediction, a layer that is not trained) so is the code.
+    Keras 3 normalises step by step and keeps the intermediate tensors for the gradient.
+    On a CPU that took a third of SegNetLite's training step
+    (`benchmarks/training_step.py`). Values, gradients, statistics and saved files are
+    the same as Keras'. Keras' own code runs if the kernel does not apply: for float64,
+    for masks, in prediction, or if the layer is not trained.
 
     Input and output: (B, H, W, C), in the layer's dtype.
     """
@@ -48,19 +49,20 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 def recalibrate_batch_norm(model: keras.Model, batches: Iterable) -> int:
     """Sets every batch normalisation's mean and variance to their average over batches.
 
-    While training, the moving statistics lag behind the weights and come from crops.
-    This is the released `compute_bn_statistics.py`: the network runs in training mode,
-    each layer normalising by its batch, and those statistics are averaged. (Caffe's
-    batch normalisation has no moving ones, so there the step was a must.) Batches of
-    one image, as `train.py --recalibrate-bn` gives it since sizes may differ, leave out
-    of the variance what images differ in their means; the released batches had four.
+    During training, the moving statistics lag behind the weights and come from crops.
+    This function follows the released `compute_bn_statistics.py`: the network runs in
+    training mode, each layer normalises by its batch, and these statistics are
+    averaged. (Caffe's batch normalisation has no moving statistics, so that it needs
+    this step.) `train.py --recalibrate-bn` gives batches of one image, because sizes
+    may differ; the released batches have four. The variance of a single image leaves
+    out the differences between the images' means.
 
     Args:
         model: changed in place; its weights stay.
         batches: float32 (B, H, W, C) images.
 
     Returns:
-        How many batches were averaged.
+        The number of batches.
 
     Raises:
         ValueError: if there is no batch.
@@ -72,7 +74,7 @@ def recalibrate_batch_norm(model: keras.Model, batches: Iterable) -> int:
     ]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        # The moving statistics then are the last batch's own.
+        # The moving statistics are then those of the last batch.
         norm.momentum = 0.0
 
     @tf.function(reduce_retracing=True)

@@ -1,4 +1,4 @@
-"""Local response normalisation, which the released SegNet-Basic begins with."""
+"""Local response normalisation, the first layer of the released SegNet-Basic."""
 
 import keras
 import tensorflow as tf
@@ -9,13 +9,20 @@ __all__ = ["LocalResponseNormalization"]
 
 @keras.saving.register_keras_serializable("segnet_tf")
 class LocalResponseNormalization(layers.Layer):
-    """Divides each channel by the energy of its neighbours, as the prototxt's `norm`.
+    """Divides each channel by the energy of its neighbours.
 
-    Caffe divides its alpha of 1e-4 by the window of 5 channels, TensorFlow does not:
-    hence 2e-5. Computed in float32 whatever the policy: the squares of 0..255 do not
-    fit into float16.
+    Source: the layer `norm` of the released `segnet_basic_train.prototxt`. Caffe
+    divides its alpha of 1e-4 by the window of 5 channels. TensorFlow does not, so that
+    alpha is 2e-5 here. The layer computes in float32 under every policy, because the
+    squares of 0..255 do not fit into float16.
 
-    Input: (B, H, W, C). Output: the same shape.
+    Args:
+        depth_radius: number of neighbours on each side.
+        bias: the divisor is (bias + alpha * sum of squares) ** beta.
+        alpha: see bias.
+        beta: see bias.
+
+    Input: (B, H, W, C). Output: the same shape and dtype.
     """
 
     def __init__(

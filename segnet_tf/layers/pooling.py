@@ -1,10 +1,9 @@
-"""Max pooling that remembers where each maximum was, and the unpooling that uses it.
+"""Max pooling that also returns positions, and unpooling to these positions.
 
-SegNet's decoder has no learned upsampling: it puts every value back at the place
-its maximum came from and leaves the rest zero (Badrinarayanan, Kendall, Cipolla,
-"SegNet", PAMI 2017, arXiv:1511.00561, section 3). The two layers here are that idea
-and nothing else. "Where the maximum was" is held in one of three representations,
-equal in values and gradients:
+SegNet's decoder has no learned upsampling. It puts every value back at the position
+of its maximum and leaves the rest zero (Badrinarayanan, Kendall, Cipolla, "SegNet",
+PAMI 2017, arXiv:1511.00561, section 3). The two layers here do that and no more.
+Positions have one of three representations, with equal values and gradients:
 
 | mode     | positions                  | made of                    | for         |
 |----------|----------------------------|----------------------------|-------------|
@@ -13,8 +12,8 @@ equal in values and gradients:
 | `mask`   | x's dtype (B, h, w, 4C)    | arithmetic, depth_to_space | XNNPACK, XLA |
 
 In every mode the window is 2x2 with stride 2 and "same" padding, so h = ceil(H / 2),
-and the first maximum in row-major order wins a tie. Ties are the rule rather than
-the exception: after a ReLU many windows are all zero.
+and the first maximum in row-major order wins a tie. Ties are frequent: after a ReLU
+many windows are all zero.
 """
 
 import keras
@@ -27,7 +26,7 @@ _POSITION_TYPES = {
     "window": ("uint8",),
     "mask": ("float", "bfloat"),
 }
-"""How the names of the positions' types begin, by mode."""
+"""The beginnings of the positions' dtype names, by mode."""
 
 POOLING_MODES = tuple(_POSITION_TYPES)
 
@@ -56,8 +55,8 @@ def spatial_shape(x: tf.Tensor) -> tuple:
 def repeat_last(x: tf.Tensor, axis: int) -> tf.Tensor:
     """Makes an odd height (axis 1) or width (axis 2) even by repeating its last line.
 
-    The copy ties with its original and comes after it, so it never wins. Zeros would
-    win over negative features, and padding ops cut the graph in XNNPACK.
+    The copy ties with its original and comes after it, so that it never wins. Zeros
+    would win over negative features, and padding ops cut the graph in XNNPACK.
     """
     size = x.shape[axis]
     if size is not None and size % 2 == 0:
@@ -65,7 +64,7 @@ def repeat_last(x: tf.Tensor, axis: int) -> tf.Tensor:
     if size is None:
         size = tf.shape(x)[axis]
     begin, extent = [0] * 4, [-1] * 4
-    # At most one line; none if a size that the graph does not know turns out even.
+    # One line, or none if the graph does not know the size and it turns out even.
     begin[axis], extent[axis] = size - 1, size % 2
     return tf.concat([x, tf.slice(x, begin, extent)], axis=axis)
 
@@ -77,12 +76,12 @@ def corners(x: tf.Tensor) -> list[tf.Tensor]:
 
 
 def lost(maximum: tf.Tensor, corner: tf.Tensor) -> tf.Tensor:
-    """0 where a corner is its window's maximum, 1 elsewhere, by arithmetic alone.
+    """0 where a corner is its window's maximum, 1 elsewhere, by arithmetic only.
 
-    The difference is zero or positive, the clip keeps it finite and `ceil` lifts
-    whatever is positive to one. Comparisons and casts would say it plainly, but XNNPACK
-    takes neither. The lower bound changes nothing; with it the converter makes both
-    bounds part of the operator before, instead of an operator of their own.
+    The difference is zero or positive. The clip keeps it finite, and `ceil` raises
+    every positive value to one. Comparisons and casts would be simpler, but XNNPACK
+    supports neither. The lower bound does not change the result. With it the converter
+    fuses both bounds into the operator before, instead of adding an operator.
     """
     return tf.math.ceil(tf.clip_by_value(maximum - corner, -1, 1))
 
@@ -91,7 +90,7 @@ def first_winner_masks(lost_corners: list[tf.Tensor]) -> list[tf.Tensor]:
     """1 where a corner is the first to be the maximum, else 0: four maps.
 
     Args:
-        lost_corners: `lost` of the first three corners; the fourth wins what they lose.
+        lost_corners: `lost` of the first three corners; the fourth wins if they lose.
     """
     none_of_two = lost_corners[0] * lost_corners[1]
     none_of_three = none_of_two * lost_corners[2]
@@ -104,9 +103,9 @@ def first_winner_masks(lost_corners: list[tf.Tensor]) -> list[tf.Tensor]:
 
 
 def _window_index(phases: list[tf.Tensor]) -> tf.Tensor:
-    """Which corner holds the first maximum: uint8 (B, h, w, C), 0 to 3."""
-    # tf.argmax promises no order among ties, so the tournament is explicit: a later
-    # corner has to be strictly greater to win.
+    """The corner that holds the first maximum: uint8 (B, h, w, C), 0 to 3."""
+    # tf.argmax guarantees no order among ties. Here a later corner has to be strictly
+    # greater to win.
     top, bottom = phases[:2], phases[2:]
     top_right = tf.cast(top[1] > top[0], tf.uint8)
     bottom_right = tf.cast(bottom[1] > bottom[0], tf.uint8)
@@ -115,14 +114,14 @@ def _window_index(phases: list[tf.Tensor]) -> tf.Tensor:
 
 
 def _max_pool(x: tf.Tensor, mode: str) -> tuple[tf.Tensor, tf.Tensor]:
-    """Pooled values and positions for the modes made of plain arithmetic."""
+    """Pooled values and positions for the modes "window" and "mask"."""
 
-    # The gradient of pooling is unpooling. Said outright, because XLA's own gives a
-    # tie's share to another than the first maximum.
+    # The gradient of pooling is unpooling. It is defined here because XLA's own gives
+    # the gradient of a tie to another than the first maximum.
     @tf.custom_gradient
     def pool(x):
-        # XLA may keep a bfloat16 in float32 for one reader and round it for another;
-        # positions need one and the same value.
+        # XLA may keep a bfloat16 in float32 for one op and round it for another, but
+        # positions need the same value in all ops.
         exact = tf.cast(x, tf.float32) if x.dtype == tf.bfloat16 else x
         pooled = tf.nn.max_pool2d(exact, 2, 2, "SAME")
         phases = corners(exact)
@@ -168,27 +167,28 @@ def _scatter(values, positions, height, width) -> tf.Tensor:
 
 @keras.saving.register_keras_serializable("segnet_tf")
 class MaxPoolingWithArgmax2D(keras.layers.Layer):
-    """2x2 max pooling, stride 2, "same", that also returns where each maximum was.
+    """2x2 max pooling, stride 2, "same" padding, that also returns positions.
 
-    Source: SegNet section 3; Caffe's pooling with a mask (ceil mode), so that 45 rows
-    become 23.
+    Source: the SegNet paper, section 3, and Caffe's pooling with a mask. Sizes are
+    rounded up (Caffe's ceil mode), so that 45 rows become 23.
 
     Args:
-        mode: how positions are held: "argmax", "window" or "mask" (module docstring).
+        mode: the representation of positions, "argmax", "window" or "mask"; see
+            `segnet_tf.layers.pooling`.
 
     Input: float tensor (B, H, W, C), any H and W.
     Output: `(pooled, positions)`, with h = ceil(H / 2) and w = ceil(W / 2):
         pooled: (B, h, w, C) in the layer's compute dtype.
-        positions: argmax: int64 (B, h, w, C), `(y * W + x) * C + c` in the image as
-            it came, without padding and without the batch; window: uint8
-            (B, h, w, C), 0 top left, 1 top right, 2 bottom left, 3 bottom right;
-            mask: compute dtype (B, h, w, 4C), one-hot over those four, C-blocks.
+        positions: argmax: int64 (B, h, w, C), `(y * W + x) * C + c` in the unpadded
+            input, without the batch; window: uint8 (B, h, w, C), 0 top left, 1 top
+            right, 2 bottom left, 3 bottom right; mask: compute dtype (B, h, w, 4C),
+            one-hot over these four corners, in blocks of C channels.
 
-    The gradient goes to the first maximum; positions carry none. XLA has no kernel
-    for the op behind "argmax", so there the layer declares `supports_jit = False`.
+    The gradient goes to the first maximum; positions have no gradient. XLA has no
+    kernel for the op of mode "argmax", so that `supports_jit` is False in this mode.
 
     Raises:
-        ValueError: for an unknown mode or an input that is not (B, H, W, C).
+        ValueError: if the mode is unknown or the input is not (B, H, W, C).
 
     >>> import numpy as np
     >>> x = np.array([[1, 5], [5, 2]], "float32").reshape(1, 2, 2, 1)
@@ -205,11 +205,11 @@ class MaxPoolingWithArgmax2D(keras.layers.Layer):
     def call(self, x):
         _check_rank("x", x.shape)
         if self.mode == "argmax":
-            # Grappler would move a ReLU from before the op to behind it and hand the
-            # ReLU's floats to whoever reads the positions; TensorFlow then drops the
-            # whole graph's optimisation. An op that does nothing keeps them apart.
+            # Grappler would move a ReLU from before this op to behind it and connect
+            # the ReLU's floats to the consumers of the positions; TensorFlow would then
+            # drop all optimisation of the graph. An op that does nothing prevents it.
             x = tf.ensure_shape(x, x.shape)
-            # The gradient kernel on the CPU knows int64 positions only.
+            # The gradient kernel on the CPU supports only int64 positions.
             return tf.nn.max_pool_with_argmax(
                 x, 2, 2, "SAME", output_dtype=tf.int64, include_batch_in_index=False
             )
@@ -232,25 +232,26 @@ class MaxPoolingWithArgmax2D(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("segnet_tf")
 class MaxUnpooling2D(keras.layers.Layer):
-    """Puts values back where MaxPoolingWithArgmax2D found its maxima; zero elsewhere.
+    """Puts values at the positions of MaxPoolingWithArgmax2D's maxima, zero elsewhere.
 
-    Source: SegNet section 3. Nothing is learned here.
+    Source: the SegNet paper, section 3. The layer has no weights.
 
     Args:
-        mode: the mode of the pooling layer whose positions are used.
+        mode: the mode of the pooling layer that gives the positions.
 
     Input:
-        values: float (B, h, w, C), usually the decoder's, not the pooled ones.
-        positions: what MaxPoolingWithArgmax2D returned, in the same mode.
-        like: optional tensor (B, H, W, any) whose height and width the output takes:
-            the pooling's input. Only its shape is read. Without it the output is
-            exactly twice as high and wide as `values`, which is right only where the
-            pooling's input was: flat positions of an odd width fit no other.
-    Output: (B, H, W, C) in the layer's compute dtype, at most one nonzero a window.
+        values: float (B, h, w, C), usually the decoder's features.
+        positions: the positions of MaxPoolingWithArgmax2D, in the same mode.
+        like: optional tensor (B, H, W, any), the pooling's input. The output takes its
+            height and width; its values are not read. Without it the output is exactly
+            twice as high and wide as `values`. This is right only if the pooling's
+            input had an even height and width: flat positions depend on the width.
+    Output: (B, H, W, C) in the layer's compute dtype, at most one nonzero value in each
+        window.
 
     Raises:
-        ValueError: for an unknown mode, or where values and positions do not belong
-            together.
+        ValueError: if the mode is unknown, or if values, positions and like do not
+            match.
 
     >>> import numpy as np
     >>> x = np.array([[1, 5], [5, 2]], "float32").reshape(1, 2, 2, 1)
@@ -290,12 +291,13 @@ class MaxUnpooling2D(keras.layers.Layer):
             for have, full in zip(values.shape[1:3], like.shape[1:3], strict=True):
                 if None not in (have, full) and have != _half(full):
                     raise ValueError(
-                        f"values of {values.shape} cannot be unpooled to the height "
-                        f"and width of like, {like.shape}: pooling that gives half"
+                        f"values {tuple(values.shape)} cannot be unpooled to like "
+                        f"{tuple(like.shape)}: height and width must be "
+                        "half of like's, rounded up"
                     )
         dtype = keras.backend.standardize_dtype(positions.dtype)
         if not dtype.startswith(_POSITION_TYPES[self.mode]):
-            raise ValueError(f"positions of {dtype} are not of mode {self.mode!r}")
+            raise ValueError(f"positions of {dtype} do not fit mode {self.mode!r}")
         channels = values.shape[-1] * (4 if self.mode == "mask" else 1)
         expected = (*values.shape[:3], channels)
         if len(positions.shape) != 4 or any(
@@ -303,7 +305,7 @@ class MaxUnpooling2D(keras.layers.Layer):
             for pair in zip(positions.shape, expected, strict=True)
         ):
             raise ValueError(
-                f"positions {tuple(positions.shape)} do not belong to values "
+                f"positions {tuple(positions.shape)} do not fit values "
                 f"{tuple(values.shape)} in mode {self.mode!r}: expected {expected}"
             )
 

@@ -1,4 +1,4 @@
-"""Upsampling that is not unpooling: bilinear, or learned from a bilinear start."""
+"""Upsampling without positions: bilinear, or learned from a bilinear start."""
 
 import keras
 import numpy as np
@@ -15,13 +15,14 @@ class BilinearKernel(keras.initializers.Initializer):
     """Makes a transposed convolution a linear interpolation, channel by channel.
 
     Source: Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic
-    Segmentation", CVPR 2015, section 3.3. The kernel is a tent as wide as it goes;
-    with a kernel of twice the stride that is bilinear interpolation. A wider tent (the
-    SegNet paper's 8x8 at stride 2) smooths more, and is scaled so that what is constant
-    stays so: Caffe's filler would multiply it by four at each of four upsamplings.
+    Segmentation", CVPR 2015, section 3.3. The weights form a tent as wide as the
+    kernel. If the kernel is twice as wide as the stride, this is bilinear
+    interpolation. A wider tent (the SegNet paper's 8x8 at stride 2) smooths more. The
+    tent is scaled so that a constant input stays constant; Caffe's filler would
+    multiply it by four at each of the four upsamplings.
 
     Args:
-        stride: of the transposed convolution.
+        stride: the stride of the transposed convolution.
     """
 
     def __init__(self, stride: int):
@@ -38,7 +39,7 @@ class BilinearKernel(keras.initializers.Initializer):
     def _tent(self, size: int) -> np.ndarray:
         distance = np.abs(np.arange(size) - (size - 1) / 2)
         tent = 1 - distance / ((size + 1) // 2)
-        # Each output meets size / stride of the weights; together they must be one.
+        # Each output pixel adds size / stride weights, whose sum must be one.
         return tent * self.stride / tent.sum()
 
     def get_config(self):
@@ -47,10 +48,10 @@ class BilinearKernel(keras.initializers.Initializer):
 
 @keras.saving.register_keras_serializable("segnet_tf")
 class CropLike(layers.Layer):
-    """Cuts rows and columns off the end.
+    """Cuts rows off the bottom and columns off the right, to the size of `like`.
 
-    Input: x (B, H, W, C); like (B, h, w, any), h <= H and w <= W, of which only the
-        shape is read.
+    Input: x (B, H, W, C); like (B, h, w, any), h <= H and w <= W, whose values are not
+        read.
     Output: (B, h, w, C).
     """
 
@@ -67,9 +68,9 @@ class CropLike(layers.Layer):
 
 @keras.saving.register_keras_serializable("segnet_tf")
 class BilinearUpsampling2D(CropLike):
-    """Twice the height and width by bilinear interpolation, then cropped.
+    """Doubles height and width by bilinear interpolation, then crops to `like`.
 
-    Keras' own UpSampling2D cannot interpolate a size that the graph does not know.
+    Keras' own UpSampling2D cannot interpolate if the graph does not know the size.
 
     Input: x (B, h, w, C); like (B, H, W, any) with H <= 2h and W <= 2w.
     Output: (B, H, W, C).

@@ -1,4 +1,4 @@
-"""Which numbers: the confusion matrix and its scores, boundary F1, reliability.
+"""The metrics: the confusion matrix and its scores, boundary F1, reliability.
 
-Each is plain NumPy; `confusion` adds the same mIoU as a Keras metric.
+All are plain NumPy; `confusion` also has mIoU as a Keras metric.
 """

@@ -1,14 +1,13 @@
-"""Boundary F1 (BF), the SegNet paper's measure of how sharp a segmentation is: NumPy.
+"""Boundary F1 (BF), the SegNet paper's measure of sharp outlines, in NumPy.
 
 Source: Csurka, Larlus, Perronnin, "What is a good evaluation measure for semantic
-segmentation?" (BMVC 2013), as the SegNet paper uses it (section 4): for every class in
-an image's ground truth, F1 of boundary precision and recall within 0.75 % of the
-image's diagonal; averaged over these classes, then over the images.
+segmentation?" (BMVC 2013), as the SegNet paper uses it (section 4). For every class in
+an image's ground truth, BF is the F1 of boundary precision and recall within 0.75 % of
+the image's diagonal. It is averaged over these classes, then over the images.
 
 The paper's own script (SegNet-Tutorial, computeBFmeasure.m) matches boundary pixels
-one to one with the Berkeley benchmark; here, as Csurka et al. define it, a pixel
-counts as found where any boundary pixel of its class is near enough, which can only
-give more.
+one to one with the Berkeley benchmark. Here, as Csurka et al. define it, a pixel counts
+as found if any boundary pixel of its class is near enough. This score is never lower.
 """
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 __all__ = ["boundary_f1", "per_class_boundary_f1"]
 
 _CLASSES_AT_ONCE = 64
-"""Boundary maps of so many classes fit the bits of one array."""
+"""The bits of one array hold the boundary maps of this many classes."""
 
 _NEIGHBOURS = (np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])
 """Slices that pair every pixel with the one below it, and with the one to its right."""
@@ -31,11 +30,11 @@ def boundary_f1(
 ) -> float:
     """Boundary F1 of one image, averaged over the classes in its ground truth.
 
-    Args, errors: as `per_class_boundary_f1`.
+    Arguments and errors are those of `per_class_boundary_f1`.
 
     Returns:
-        0 to 1; NaN if no class has a boundary. Average over images with
-        `np.nanmean`.
+        A float from 0 to 1; NaN if no class has a boundary. `np.nanmean` averages over
+        images.
     """
     scores = per_class_boundary_f1(
         labels, prediction, num_classes, ignore_label, tolerance
@@ -54,32 +53,39 @@ def per_class_boundary_f1(
 
     The boundary of a class is its pixels with a neighbour (above, below, left, right)
     of another class, in the labels or in the prediction. A pair with a void pixel is
-    no boundary in either: what is predicted on void, or against it, neither helps
-    nor harms. The image's edge is no boundary.
+    not a boundary in either, so that a prediction on void, or beside it, does not
+    change the score. The image's edge is not a boundary.
 
-    A class whose boundary is only in the prediction or only in the labels scores 0; a
-    class with a boundary in neither (it fills the image, say) is left out.
+    A class whose boundary is only in the prediction or only in the labels scores 0. A
+    class with a boundary in neither (it may fill the image) is left out.
 
     Args:
-        labels: integer ids (H, W), `ignore_label` where void.
+        labels: integer ids (H, W), `ignore_label` at void pixels.
         prediction: integer ids (H, W).
-        tolerance: how far a boundary may be off, as a share of the diagonal; the
-            distance itself counts as near enough.
+        num_classes: number of classes.
+        ignore_label: the id of void.
+        tolerance: the largest distance of matching boundary pixels, as a share of the
+            diagonal.
 
     Returns:
         float64 (num_classes,), 0 to 1; NaN for a class that is not in the labels or
         has no boundary.
 
     Raises:
-        ValueError: for shapes that differ or are not (H, W), and for a label or a
-            prediction that is not a class.
+        ValueError: if the shapes differ or are not (H, W), or if a label or a
+            prediction is not a class.
     """
     if labels.shape != prediction.shape or labels.ndim != 2:
-        raise ValueError(f"labels {labels.shape}, prediction {prediction.shape}")
+        raise ValueError(
+            f"labels {labels.shape} and prediction {prediction.shape} must have one "
+            "shape (H, W)"
+        )
     void = labels == ignore_label
     for ids in (labels[~void], prediction[~void]):
         if ids.size and not 0 <= ids.min() <= ids.max() < num_classes:
-            raise ValueError(f"ids {ids.min()} to {ids.max()} of {num_classes} classes")
+            raise ValueError(
+                f"ids {ids.min()} to {ids.max()}, expected 0 to {num_classes - 1}"
+            )
     present = np.flatnonzero(np.bincount(labels[~void].astype(np.intp))).tolist()
     radius = tolerance * np.hypot(*labels.shape)
     scores = np.full(num_classes, np.nan)
@@ -92,7 +98,7 @@ def per_class_boundary_f1(
 
 
 def _boundaries(ids: np.ndarray, void: np.ndarray, classes: list[int]) -> np.ndarray:
-    """Bit c is set where the boundary of `classes[c]` runs: unsigned (H, W)."""
+    """A map whose bit c is the boundary of `classes[c]`: unsigned (H, W)."""
     dtype = np.min_scalar_type((1 << len(classes)) - 1)
     bit = {value: dtype.type(1 << index) for index, value in enumerate(classes)}
     edge = np.zeros(ids.shape, bool)
@@ -110,7 +116,7 @@ def _boundaries(ids: np.ndarray, void: np.ndarray, classes: list[int]) -> np.nda
 def _f1(
     true: np.ndarray, predicted: np.ndarray, radius: float, classes: int
 ) -> np.ndarray:
-    """F1 of every class, NaN if it has no boundary: float64 (classes,)."""
+    """F1 of every class, NaN for a class without boundary: float64 (classes,)."""
     found = _count(true & _within(predicted, radius), classes)
     right = _count(predicted & _within(true, radius), classes)
     all_true, all_predicted = _count(true, classes), _count(predicted, classes)
@@ -124,8 +130,8 @@ def _f1(
 def _within(bits: np.ndarray, radius: float) -> np.ndarray:
     """Spreads every bit over the disc of `radius` around it.
 
-    A disc is a pile of rows. A row one pixel wider costs two shifts more, so that the
-    whole disc costs four shifts a pixel of radius, for all classes at once.
+    A disc is a stack of rows. A row that is one pixel wider costs two more shifts, so
+    that the disc costs four shifts per pixel of radius, for all classes at once.
     """
     reach = int(radius + 1e-9)
     row, half = bits.copy(), 0
@@ -145,7 +151,7 @@ def _within(bits: np.ndarray, radius: float) -> np.ndarray:
 
 
 def _count(bits: np.ndarray, classes: int) -> np.ndarray:
-    """How many pixels have each bit set: int64 (classes,)."""
+    """The number of pixels that have each bit set: int64 (classes,)."""
     places = np.arange(classes, dtype=bits.dtype)
     set_bits = bits[bits != 0][:, None] >> places & bits.dtype.type(1)
     return set_bits.sum(axis=0, dtype=np.int64)

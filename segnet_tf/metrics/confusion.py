@@ -1,9 +1,9 @@
-"""Scores from one confusion matrix, counted in whole numbers.
+"""Scores from one confusion matrix, which counts in whole numbers.
 
-G, C and mIoU as the SegNet paper uses them (section 4): global accuracy is the share
-of valid pixels that are right, class average accuracy the mean recall, mIoU the mean
-of intersection over union. Float counters would stall at 2**24 pixels a cell, so the
-matrix is int64 everywhere.
+The scores are G, C and mIoU of the SegNet paper (section 4). Global accuracy is the
+share of valid pixels that are right, class average accuracy is the mean recall, and
+mIoU is the mean of intersection over union. Float32 counters would stall at 2**24
+pixels per cell, so that the matrix is int64 everywhere.
 """
 
 from dataclasses import dataclass
@@ -24,24 +24,30 @@ def confusion_matrix(
     """Counts pixels by true class (row) and predicted class (column).
 
     Args:
-        labels: integer ids of any shape; `ignore_label` does not count.
-        predictions: integer ids, the same shape, 0 to num_classes - 1.
+        labels: integer ids of any shape, 0 to num_classes - 1 or `ignore_label`.
+        predictions: integer ids of the same shape, 0 to num_classes - 1.
+        num_classes: number of classes.
+        ignore_label: the id whose pixels do not count.
 
     Returns:
         int64 (num_classes, num_classes).
 
     Raises:
-        ValueError: for shapes that differ or an id out of range.
+        ValueError: if the shapes differ or an id is out of range.
     """
     if labels.shape != predictions.shape:
-        raise ValueError(f"labels {labels.shape}, predictions {predictions.shape}")
+        raise ValueError(
+            f"labels {labels.shape} and predictions {predictions.shape} must have one "
+            "shape"
+        )
     valid = labels != ignore_label
     true = labels[valid].astype(np.int64)
     predicted = predictions[valid].astype(np.int64)
     for name, ids in (("label", true), ("prediction", predicted)):
         if ids.size and not 0 <= ids.min() <= ids.max() < num_classes:
             raise ValueError(
-                f"{name} {ids.min()} to {ids.max()}, expected 0 to {num_classes - 1}"
+                f"{name} ids {ids.min()} to {ids.max()}, expected 0 to "
+                f"{num_classes - 1}"
             )
     cells = np.bincount(true * num_classes + predicted, minlength=num_classes**2)
     return cells.reshape(num_classes, num_classes)
@@ -49,11 +55,18 @@ def confusion_matrix(
 
 @dataclass(frozen=True)
 class Scores:
-    """What a confusion matrix says, all in 0 to 1.
+    """The scores of a confusion matrix, from 0 to 1.
 
     A class that is absent from the ground truth has no IoU (NaN in `per_class_iou`,
-    null in JSON) and is left out of `class_accuracy` and `mean_iou`; predicting it
-    still costs the classes whose pixels it took.
+    null in JSON) and is left out of `class_accuracy` and `mean_iou`. A prediction of it
+    still lowers the scores of the classes whose pixels it takes.
+
+    Attributes:
+        global_accuracy: the share of valid pixels that are right (G).
+        class_accuracy: the mean of `per_class_accuracy` (C).
+        mean_iou: the mean of `per_class_iou` (mIoU).
+        per_class_accuracy: recall, float64 (classes,).
+        per_class_iou: intersection over union, float64 (classes,).
     """
 
     global_accuracy: float
@@ -64,7 +77,7 @@ class Scores:
 
     @classmethod
     def from_confusion(cls, confusion: np.ndarray) -> "Scores":
-        """Scores of an int64 (classes, classes) matrix, rows true."""
+        """The scores of an int64 (classes, classes) matrix, one row per true class."""
         hits = np.diag(confusion).astype(np.float64)
         true = confusion.sum(axis=1)
         union = true + confusion.sum(axis=0) - np.diag(confusion)
@@ -82,7 +95,7 @@ class Scores:
         )
 
     def as_dict(self, classes: tuple[str, ...]) -> dict:
-        """The scores as JSON holds them, per-class IoU by class name."""
+        """The scores for JSON, with per-class IoU by class name."""
         return {
             "global_accuracy": self.global_accuracy,
             "class_accuracy": self.class_accuracy,
@@ -96,13 +109,13 @@ class Scores:
 
 @keras.saving.register_keras_serializable("segnet_tf")
 class MeanIoU(keras.metrics.Metric):
-    """Mean IoU while training, from labels and logits.
+    """Mean IoU for training, from labels and logits, defined as in `Scores`.
 
-    Keras' own MeanIoU counts in floating point. Same definition as `Scores`.
+    Keras' own MeanIoU counts in floating point.
 
     Args:
         num_classes: number of classes.
-        ignore_label: the id that does not count.
+        ignore_label: the id whose pixels do not count.
 
     Input: y_true integer (B, H, W), y_pred logits (B, H, W, num_classes).
     """
@@ -119,8 +132,8 @@ class MeanIoU(keras.metrics.Metric):
         labels = tf.reshape(tf.cast(y_true, tf.int32), [-1])
         predictions = tf.reshape(tf.argmax(y_pred, -1, output_type=tf.int32), [-1])
         valid = labels != self.ignore_label
-        # Ignored pixels fall into a segment of their own that is cut off again:
-        # shapes stay static, as XLA needs them.
+        # Ignored pixels get a segment of their own, which is then cut off. This keeps
+        # shapes static, as XLA needs them.
         cells = self.num_classes**2
         cell = tf.where(valid, labels * self.num_classes + predictions, cells)
         ones = tf.ones_like(cell, tf.int64)
@@ -139,7 +152,7 @@ class MeanIoU(keras.metrics.Metric):
         return tf.cast(mean, tf.float32)
 
     def scores(self) -> Scores:
-        """All scores of what has been seen since the last reset."""
+        """All scores of the pixels since the last reset."""
         return Scores.from_confusion(self.confusion.numpy())
 
     def get_config(self):

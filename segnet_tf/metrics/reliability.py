@@ -1,8 +1,8 @@
-"""Is a network right as often as it says? Reliability diagram and calibration error.
+"""Reliability diagram and calibration error: is a network right as often as it says?
 
 Source: Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML
-2017, arXiv:1706.04599, sections 2 and 3: equally wide bins of the predicted class's
-probability. Counted over all pixels of a split, as the scores are.
+2017, arXiv:1706.04599, sections 2 and 3, with bins of equal width for the predicted
+class's probability. All pixels of a split count, as in the scores.
 """
 
 import numpy as np
@@ -11,16 +11,16 @@ __all__ = ["Reliability"]
 
 
 class Reliability:
-    """Confidence and accuracy, gathered image by image.
+    """Confidence and accuracy, added up image by image.
 
     Args:
-        bins: of equal width over 0 to 1; 1 falls into the last.
-        ignore_label: the id that does not count.
+        bins: number of bins of equal width from 0 to 1; 1 is in the last.
+        ignore_label: the id whose pixels do not count.
 
     Attributes:
-        count: pixels in each bin, int64 (bins,).
+        count: number of pixels in each bin, int64 (bins,).
         confidence: sum of their confidences, float64 (bins,).
-        hits: how many of them are right, int64 (bins,).
+        hits: number of them that are right, int64 (bins,).
 
     >>> reliability = Reliability(bins=2)
     >>> sure, labels = np.array([[0.1, 0.9], [0.1, 0.9]]), np.array([1, 0])
@@ -36,19 +36,20 @@ class Reliability:
         self.hits = np.zeros(bins, np.int64)
 
     def add(self, labels: np.ndarray, probabilities: np.ndarray) -> None:
-        """Takes in the pixels of an image.
+        """Adds the pixels of an image.
 
         Args:
             labels: integer ids of any shape.
-            probabilities: the same shape and (..., classes), 0 to 1.
+            probabilities: float (..., classes), 0 to 1; ... is the shape of `labels`.
 
         Raises:
-            ValueError: for shapes that do not belong together, and for what cannot be
-                probabilities, such as logits.
+            ValueError: if the shapes do not match, or if the values cannot be
+                probabilities (they may be logits).
         """
         if probabilities.shape[:-1] != labels.shape:
             raise ValueError(
-                f"labels {labels.shape}, probabilities {probabilities.shape}"
+                f"labels {labels.shape} and probabilities {probabilities.shape} do not "
+                "match"
             )
         valid = labels != self.ignore_label
         confidence = probabilities.max(axis=-1)[valid].astype(np.float64)
@@ -57,7 +58,7 @@ class Reliability:
         if confidence.size and not 0 <= confidence.min() <= confidence.max() < 1.001:
             raise ValueError(
                 f"confidence {confidence.min():.3g} to {confidence.max():.3g}: these "
-                "are no probabilities"
+                "are not probabilities"
             )
         bins = len(self.count)
         index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
@@ -74,7 +75,7 @@ class Reliability:
         )
 
     def as_dict(self) -> dict:
-        """The error and, for each bin that has pixels, where it stands, as JSON."""
+        """For JSON: the error, and the means of each bin that has pixels."""
         bins = [
             {
                 "pixels": int(count),

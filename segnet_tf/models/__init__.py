@@ -1,6 +1,6 @@
-"""The networks: one module a family, and `networks`, the table of all of them.
+"""The networks: one module for each family, and `networks`, the table of all.
 
-Importing this folder imports no TensorFlow; its names bring it in when first used.
+Importing this folder does not import TensorFlow; its names import it at first use.
 """
 
 from importlib import import_module

@@ -1,12 +1,12 @@
-"""Bayesian SegNet: dropout where the network is deep, for sampling at prediction.
+"""Bayesian SegNet: dropout in the deep stages, for sampling at prediction.
 
 Source: Kendall, Badrinarayanan, Cipolla, "Bayesian SegNet: Model Uncertainty in Deep
 Convolutional Encoder-Decoder Architectures for Scene Understanding", BMVC 2017,
 arXiv:1511.02680, and the released `bayesian_segnet_train.prototxt` and
 `bayesian_segnet_basic_train.prototxt`.
 
-Called as they are, these models average over dropout by scaling, as any Keras model
-does; `segnet_tf.inference.monte_carlo` draws the samples.
+A plain call of these models switches dropout off, as in any Keras model (the paper's
+weight averaging). `segnet_tf.inference.monte_carlo` draws the samples.
 """
 
 from collections.abc import Sequence
@@ -28,10 +28,10 @@ def BayesianSegNet(
     dropout: float = 0.5,
     name: str = "bayesian_segnet",
 ) -> keras.Model:
-    """SegNet with dropout around its deepest three stages ("central encoder-decoder").
+    """SegNet with dropout in its three deepest stages ("central encoder-decoder").
 
-    After pool3, pool4 and pool5, and after the decoders that end in conv5_1_D,
-    conv4_1_D and conv3_1_D; otherwise `SegNet`, whose arguments these are.
+    Dropout follows pool3, pool4 and pool5, and the decoders that end in conv5_1_D,
+    conv4_1_D and conv3_1_D. The rest, and the arguments, are those of `SegNet`.
 
     Input: float32 (B, H, W, input_channels) in [0, 255], any H and W.
     Output: float32 logits (B, H, W, num_classes).
@@ -39,7 +39,7 @@ def BayesianSegNet(
     Raises:
         ValueError: as `SegNet` does.
 
-    29,441,419 trainable parameters for 11 classes: dropout has none.
+    29,441,419 trainable parameters for 11 classes; dropout has none.
 
     >>> model = BayesianSegNet(encoder=((8,), (8,), (8,), (8,)))
     >>> [layer.name for layer in model.layers if "drop" in layer.name][:3]
@@ -65,7 +65,7 @@ def BayesianSegNetBasic(
 ) -> keras.Model:
     """SegNet-Basic with dropout after pool3, pool4 and the decoders 4 and 3.
 
-    Otherwise `SegNetBasic`, whose arguments these are.
+    The rest, and the arguments, are those of `SegNetBasic`.
 
     Input: float32 (B, H, W, input_channels) in [0, 255], any H and W.
     Output: float32 logits (B, H, W, num_classes).

@@ -1,4 +1,4 @@
-"""What several networks are made of: convolutions with batch normalisation."""
+"""Blocks that several networks share: convolutions with batch normalisation."""
 
 from keras import layers
 
@@ -14,15 +14,15 @@ __all__ = [
 ]
 
 VGG16_MEAN = (123.68, 116.779, 103.939)
-"""ImageNet's mean colour in RGB, which VGG16 was trained without."""
+"""ImageNet's mean colour in RGB; VGG16 was trained on images without it."""
 
 BN_MOMENTUM = 0.9
-"""Runs here are short; with Keras' 0.99 the statistics would lag behind them. Its
-epsilon of 1e-3 stays: SegNetLite's ImageNet weights were trained with it."""
+"""Runs here are short; with Keras' 0.99 the statistics would lag behind the weights.
+Keras' epsilon of 1e-3 stays: SegNetLite's ImageNet weights were trained with it."""
 
 
 def subtract_mean(x):
-    """The image without VGG16's mean colour; without its mean grey for other inputs."""
+    """Subtracts VGG16's mean colour, or its mean grey if the image is not RGB."""
     channels = x.shape[-1]
     mean = VGG16_MEAN if channels == 3 else (sum(VGG16_MEAN) / 3,) * channels
     return layers.Rescaling(1.0, [-value for value in mean], name="mean")(x)
@@ -44,7 +44,7 @@ def conv_bn(x, filters: int, name: str, kernel_size: int = 3, gamma: str = "ones
 
 
 def depthwise_bn(x, kernel_size: int, name: str, dilation: int = 1):
-    """Each channel filtered alone, without bias, then batch normalisation."""
+    """Depthwise convolution without bias, then batch normalisation."""
     x = layers.DepthwiseConv2D(
         kernel_size,
         padding="same",
@@ -63,7 +63,7 @@ def conv_bn_relu(x, filters: int, name: str, kernel_size: int = 3):
 
 
 def classifier(x, num_classes: int, name: str, kernel_size: int = 1):
-    """Convolution with bias to one float32 channel a class, under any policy."""
+    """Convolution with bias to one float32 channel per class, under any policy."""
     return layers.Conv2D(
         num_classes,
         kernel_size,
@@ -77,8 +77,8 @@ def classifier(x, num_classes: int, name: str, kernel_size: int = 1):
 def deconvolution(x, like, stride: int, kernel_size: int, name: str):
     """Learned upsampling that starts as bilinear interpolation, cut to `like`'s size.
 
-    Pooling rounds up (45 rows become 23), so upsampling may give a row too many, at
-    the end, where "same" pooling had put its padding.
+    Pooling rounds up (45 rows become 23), so that upsampling may give one row too many.
+    This row is the last, where "same" pooling puts its padding.
     """
     x = layers.Conv2DTranspose(
         x.shape[-1],

@@ -1,4 +1,4 @@
-"""Cloning a network with some of its layers changed: the one place that does it."""
+"""Clones a network with some of its layers changed. No other module does this."""
 
 from collections.abc import Callable
 
@@ -15,22 +15,22 @@ def clone(
     image=None,
     call: Callable | None = None,
 ) -> keras.Model:
-    """A functional model again, layer by layer, with its weights.
+    """Clones a functional model layer by layer, with its weights.
 
     Args:
-        model: left as it is.
-        replace: layer -> the layer to put in its place, or None to copy it.
+        model: the original, which stays as it is.
+        replace: layer -> the layer that replaces it, or None to copy it.
         image: the clone's input, a KerasTensor; by default one like the model's.
-        call: (layer, *args, **kwargs) -> output, for layers that are called otherwise
-            than the ones whose place they take.
+        call: (layer, *args, **kwargs) -> output, for new layers that are not called
+            like the layers that they replace.
 
     Returns:
-        A new, uncompiled model that takes one tensor and gives one, where a loaded
-        model may take a list. A layer with weights gets a copy of those of the
-        original's layer of its name.
+        A new, uncompiled model with one tensor as input and one as output. (A loaded
+        model may take a list.) Each layer with weights gets a copy of the weights of
+        the original layer of the same name.
 
     Raises:
-        ValueError: if these are of other shapes.
+        ValueError: if these weights have other shapes.
     """
 
     def clone_function(layer):
@@ -39,14 +39,14 @@ def clone(
 
     twin = keras.models.clone_model(
         model,
-        # A loaded model's input may be a list of one.
+        # The input of a loaded model may be a list of one tensor.
         input_tensors=None
         if image is None
         else keras.tree.pack_sequence_as(model.input, [image]),
         clone_function=clone_function,
         call_function=call,
     )
-    # By name, since a new layer in one branch changes the order.
+    # By name, because a new layer in one branch changes the order.
     twins = {layer.name: layer for layer in twin.layers}
     for layer in model.layers:
         if layer.weights and layer.name in twins and twins[layer.name].weights:
@@ -55,10 +55,10 @@ def clone(
 
 
 def rebuilt(layer, **changes):
-    """A fresh layer like this one, with other values in its config.
+    """A new layer with the config of this one, in which some values are changed.
 
-    A bare operation, such as the sum of two tensors, is copied without the changes that
-    it has no argument for: it computes in the dtype of what it is given.
+    A bare operation, such as the sum of two tensors, takes only the changes that it has
+    an argument for: it computes in the dtype of its inputs.
     """
     config = layer.get_config()
     if not isinstance(layer, keras.layers.Layer):
@@ -67,17 +67,17 @@ def rebuilt(layer, **changes):
 
 
 def with_pooling_mode(model: keras.Model, mode: str) -> keras.Model:
-    """The same network and weights with pooling positions held in another way.
+    """Clones a network with another representation of pooling positions.
 
     Args:
-        model: any functional model with our pooling layers, fresh or loaded.
+        model: any functional model with our pooling layers, built or loaded.
         mode: "argmax", "window" or "mask"; see `segnet_tf.layers.pooling`.
 
     Returns:
-        A new, uncompiled model; the weights are copied, `model` is left as it was.
+        A new, uncompiled model with a copy of the weights; `model` stays as it is.
 
     Raises:
-        ValueError: for an unknown mode.
+        ValueError: if the mode is unknown.
     """
     if mode not in POOLING_MODES:
         raise ValueError(f"mode must be one of {POOLING_MODES}, not {mode!r}")
@@ -91,13 +91,13 @@ def with_pooling_mode(model: keras.Model, mode: str) -> keras.Model:
 
 
 def as_float32(model: keras.Model) -> keras.Model:
-    """The same network and weights with every layer in float32."""
+    """Clones a network, with its weights, with every layer in float32."""
     return clone(model, lambda layer: rebuilt(layer, dtype="float32"))
 
 
 def one_tensor(model: keras.Model) -> keras.Model:
-    """The same layers in a model that takes one tensor and gives one.
+    """A model of the same layers with one tensor as input and one as output.
 
-    A loaded model may take a list of one.
+    The input of a loaded model may be a list of one tensor.
     """
     return keras.Model(model.inputs[0], model.outputs[0], name=model.name)

@@ -1,8 +1,8 @@
-"""FCN-32s, FCN-16s and FCN-8s, the networks SegNet is measured against.
+"""FCN-32s, FCN-16s and FCN-8s, the networks that SegNet is compared with.
 
 Source: Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic
-Segmentation", CVPR 2015, arXiv:1411.4038, sections 3 and 4; the lighter form from the
-SegNet paper, PAMI 2017, arXiv:1511.00561, sections 3.2 and 4.
+Segmentation", CVPR 2015, arXiv:1411.4038, sections 3 and 4. The lighter form is from
+the SegNet paper, PAMI 2017, arXiv:1511.00561, sections 3.2 and 4.
 """
 
 import keras
@@ -32,33 +32,35 @@ def FCN(
 ) -> keras.Model:
     """FCN-32s, -16s or -8s: class scores of deep features, added and upsampled.
 
-    VGG16's convolutions, then its fully connected layers as convolutions (fc6 7x7,
-    fc7 1x1, each followed by dropout of one half) and class scores at stride 32. These
-    are upsampled by a learned deconvolution that starts as bilinear interpolation; to
-    them are added the scores of pool4 (FCN-16s), and then of pool3 (FCN-8s), by 1x1
-    convolution, before a last deconvolution leads to full size.
+    The network has VGG16's convolutions, then its fully connected layers as
+    convolutions (fc6 7x7, fc7 1x1, each followed by dropout of one half), then class
+    scores at stride 32. A learned deconvolution, which starts as bilinear
+    interpolation, upsamples these scores. FCN-16s adds the scores of pool4 to them, and
+    FCN-8s also adds the scores of pool3, both by 1x1 convolution. A last deconvolution
+    upsamples to full size.
 
-    Unlike the original, convolutions are followed by batch normalisation, as in our
-    SegNet, so that both start from the same encoder and differ in the decoder alone;
-    and sizes are matched by "same" padding and a crop at the end, where the original
-    pads the image by 100 pixels.
+    There are two differences from the original. Batch normalisation follows each
+    convolution, as in our SegNet, so that both have the same encoder and differ only in
+    the decoder. "Same" padding and a crop at the end match the sizes; the original pads
+    the image by 100 pixels.
 
     Args:
         num_classes: channels of the output.
         input_channels: 3 for RGB.
-        stride: 32, 16 or 8: how fine the finest scores are.
+        stride: 32, 16 or 8: the stride of the finest scores.
         encoder: filters of its 3x3 convolutions, one tuple per stage; five stages.
-        fc_filters: width of fc6 and fc7. None leaves both out, and scores pool5: the
-            lighter form, with SegNet's encoder and no more.
+        fc_filters: width of fc6 and fc7. None leaves both out and scores pool5: the
+            lighter form, whose encoder is SegNet's.
+        name: the model's name; by default "fcn8s" and so on, by stride.
 
     Input: float32 (B, H, W, input_channels) in [0, 255], any H and W; the mean colour
         is subtracted inside.
     Output: float32 logits (B, H, W, num_classes).
 
     Raises:
-        ValueError: for another stride, or a number of stages that is not five.
+        ValueError: if the stride is another, or the encoder does not have five stages.
 
-    FCN-8s has 134,361,345 trainable parameters for 11 classes, its lighter form
+    FCN-8s has 134,361,345 trainable parameters for 11 classes; its lighter form has
     14,767,873.
 
     >>> FCN(4, encoder=((8,),) * 5, fc_filters=16, stride=16).output_shape
@@ -86,7 +88,7 @@ def FCN(
     for pool in (4, 3):
         if at == stride:
             break
-        # The input of the next stage is this one's pooled output.
+        # The input of the next stage is the pooled output of this one.
         skip = befores[pool]
         x = deconvolution(x, skip, 2, 4, f"upscore{at}")
         score = classifier(skip, num_classes, f"score_pool{pool}")

@@ -1,7 +1,7 @@
-"""The networks by name: one light record each, nothing imported before it is built.
+"""The table of networks: a light record for each, whose module is imported to build it.
 
-`train.py --model` takes its choices, and their help, from here. A network of your own
-is a module with a builder, and a record in this table (docs/extending.md).
+`train.py --model` takes its choices and their help from here. To add a network, write
+a module with a builder, and add a record to this table (docs/extending.md).
 """
 
 from collections.abc import Mapping
@@ -16,24 +16,23 @@ __all__ = ["NETWORKS", "Network", "build"]
 
 @dataclass(frozen=True)
 class Network:
-    """What the program has to know of a network before it is built.
+    """The facts about a network that the program needs before it is built.
 
     Attributes:
         builder: "module:function". The function takes `num_classes`, `input_channels`
-            and `name`, and `pooling_mode` if the network unpools; it returns a
-            functional keras.Model, float32 images (B, H, W, C) in [0, 255] to float32
-            logits (B, H, W, num_classes).
-        summary: what it is, in one line for `--help`.
-        parameters: how many can be trained, for 11 classes and RGB.
-        encoder: name of the layer that its encoder ends in, for a learning rate of the
-            encoder's own.
-        unpools: whether it unpools to pooling positions, which `pooling_mode` is about.
-        arguments: of the builder, that make this network of it.
-        pretrained: "module:function" that puts ImageNet weights into a fresh network:
-            (model, source), where source is "imagenet" or a file's path. None if there
-            are no such weights.
-        brings_weights: whether "imagenet" comes with the package, so that training
-            starts from it unless told otherwise.
+            and `name`, and `pooling_mode` if the network unpools. It returns a
+            functional keras.Model from float32 images (B, H, W, C) in [0, 255] to
+            float32 logits (B, H, W, num_classes).
+        summary: one line for `--help`.
+        parameters: number of trainable parameters, for 11 classes and RGB.
+        encoder: name of the encoder's last layer, for the encoder's learning rate.
+        unpools: whether it unpools to pooling positions, so that it has `pooling_mode`.
+        arguments: the builder's arguments for this network.
+        pretrained: "module:function" that loads ImageNet weights into a new network.
+            The function takes the model and a source, "imagenet" or a file's path.
+            None if there are no such weights.
+        brings_weights: whether the package contains the weights of "imagenet", so that
+            training starts from them by default.
     """
 
     builder: str
@@ -46,23 +45,30 @@ class Network:
     brings_weights: bool = False
 
     def load_pretrained(self, model, source: str) -> None:
-        """Puts ImageNet weights into a fresh network.
+        """Loads ImageNet weights into a new network.
+
+        Args:
+            model: the network, changed in place.
+            source: "imagenet" or a file's path.
 
         Raises:
-            UserError: if there are none for it, or `source` does not fit.
+            UserError: if there are no weights for it, or if `source` does not fit.
         """
         if self.pretrained is None:
-            raise UserError(f"encoder_weights: none come with {model.name}")
+            raise UserError(
+                f"encoder_weights: none come with {model.name}: leave out "
+                "--encoder-weights"
+            )
         _imported(self.pretrained)(model, source)
 
 
 def build(name: str, num_classes: int = 11, **arguments):
-    """A fresh network.
+    """Builds a network with new weights.
 
     Args:
         name: a key of `NETWORKS`.
         num_classes: channels of the output.
-        arguments: of its builder, beside those of its record.
+        arguments: further arguments of the builder; they replace those of the record.
 
     Returns:
         An uncompiled keras.Model of that name.
@@ -71,7 +77,7 @@ def build(name: str, num_classes: int = 11, **arguments):
         UserError: if there is no network of that name.
     """
     if name not in NETWORKS:
-        raise UserError(f"model: no {name!r}: there is {', '.join(NETWORKS)}")
+        raise UserError(f"model: no {name!r}: choose from {', '.join(NETWORKS)}")
     network = NETWORKS[name]
     builder = _imported(network.builder)
     return builder(num_classes, **{"name": name, **network.arguments, **arguments})
@@ -159,7 +165,7 @@ FCNS = {
     "fcn16s": _fcn(16, 134_449_510),
     "fcn8s": _fcn(8, 134_361_345),
 }
-"""Long, Shelhamer and Darrell's, on the same encoder as SegNet."""
+"""The networks of Long, Shelhamer and Darrell, with the same encoder as SegNet."""
 
 NETWORKS = {
     "segnet_lite": Network(
@@ -191,4 +197,4 @@ NETWORKS = {
     **FCNS,
     **TABLE_1,
 }
-"""Every network by its name in `train.py --model`."""
+"""All networks by their names in `train.py --model`."""

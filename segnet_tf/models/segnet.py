@@ -1,8 +1,8 @@
-"""SegNet: any encoder between poolings, mirrored, joined by pooling positions.
+"""SegNet: any encoder, a decoder that mirrors it, and pooling positions between them.
 
 Source: Badrinarayanan, Kendall, Cipolla, PAMI 2017, arXiv:1511.00561, section 3, and
-the released `segnet_train.prototxt`. Layer names follow that file, so that a layer
-can be found from the paper's side.
+the released `segnet_train.prototxt`. Layer names follow that file, so that a reader of
+the paper can find each layer here.
 """
 
 import re
@@ -17,21 +17,21 @@ from segnet_tf.models.blocks import classifier, conv_bn_relu, subtract_mean
 __all__ = ["VGG16_STAGES", "VGG19_STAGES", "SegNet"]
 
 VGG16_STAGES = ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3)
-"""Filters of VGG16's thirteen 3x3 convolutions, a tuple a pooling stage."""
+"""Filters of VGG16's thirteen 3x3 convolutions, one tuple for each pooling stage."""
 
 VGG19_STAGES = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)
-"""Filters of VGG19's sixteen."""
+"""Filters of VGG19's sixteen 3x3 convolutions, one tuple for each pooling stage."""
 
 Widths = Sequence[int]
 
 DROPPED_STAGES = 3
-"""Bayesian SegNet drops in the deepest three stages of encoder and decoder."""
+"""Bayesian SegNet has dropout in the three deepest stages of encoder and decoder."""
 
 OWN_NAMES = re.compile(r"image|mean|pool\d+(_drop)?|upsample\d+|conv\d+_\d+_D.*")
-"""Of the layers that no encoder brings."""
+"""Names of SegNet's own layers; the layers of an encoder must have other names."""
 
 PROBE = (37, 51)
-"""A size that no pooling, striding or padding leaves as it is."""
+"""Height and width of a test input; every pooling, stride or padding changes them."""
 
 
 def SegNet(
@@ -43,40 +43,42 @@ def SegNet(
     dropout: float = 0.0,
     name: str = "segnet",
 ) -> keras.Model:
-    """SegNet: the encoder's convolutions, mirrored, joined by pooling positions.
+    """SegNet: an encoder, and a decoder that mirrors it and unpools to its positions.
 
-    Every 3x3 convolution but the last is followed by batch normalisation and ReLU,
-    in the decoder too; convolutions before a batch normalisation carry no bias, as
-    the paper has it (the prototxt keeps them). The decoder of a stage runs its
-    encoder's convolutions backwards, the last one narrowing to the next stage.
+    Batch normalisation and ReLU follow every 3x3 convolution but the last, in the
+    decoder too. A convolution before batch normalisation has no bias, as in the paper
+    (the prototxt has biases). The decoder of a stage has its encoder's convolutions in
+    reverse order; the last one reduces the channels to those of the next stage.
 
     Args:
         num_classes: channels of the output.
         input_channels: 3 for RGB.
         pooling_mode: "argmax", "window" or "mask"; see `segnet_tf.layers`.
-        encoder: what stands before each pooling, shallowest first: the filters of a
-            row of 3x3 convolutions, or a Keras layer or model that keeps height and
-            width (with its weights, if it has some; `SegNet` does the pooling).
-        decoder_widths: filters of the decoder's 3x3 convolutions, a tuple a stage,
-            deepest first. A stage must end in the channels whose positions the next
-            unpooling uses; the last stage is followed by the classifier and ends as
-            it likes. Without it the encoder is mirrored: convolution for convolution,
-            where a model counts by its Conv2D and SeparableConv2D layers larger than
-            1x1, at any depth; any other layer as one.
-        dropout: rate after the poolings and decoders of the deepest three stages, where
-            Bayesian SegNet has it; 0 puts no layer there.
+        encoder: the stages before each pooling, shallowest first. A stage is the
+            filters of its 3x3 convolutions, or a Keras layer or model that keeps height
+            and width (and brings its weights, if it has any). `SegNet` adds the
+            poolings.
+        decoder_widths: filters of the decoder's 3x3 convolutions, one tuple for each
+            stage, deepest first. A stage must end in as many channels as the positions
+            of the next unpooling have. The last stage may end in any number of
+            channels, because the classifier follows. By default the decoder mirrors the
+            encoder, convolution for convolution. In a Keras model all Conv2D and
+            SeparableConv2D layers larger than 1x1 count, at any depth; any other Keras
+            layer counts as one convolution.
+        dropout: rate after the poolings and decoders of the three deepest stages, as in
+            Bayesian SegNet; 0 adds no layers.
 
     Input: float32 (B, H, W, input_channels) in [0, 255], any H and W; the mean colour
         is subtracted inside.
     Output: float32 logits (B, H, W, num_classes).
 
     Raises:
-        ValueError: for a stage that does not keep height and width or ends in
-            something that cannot be pooled, and for a decoder stage whose output
-            cannot be unpooled; the message names the stage.
+        ValueError: if a stage changes height or width or gives an output that cannot be
+            pooled, or if a decoder stage gives an output that cannot be unpooled; the
+            message names the stage.
 
-    Layers that `encoder` brings need names of their own: not those of another stage's,
-    nor SegNet's own (pool1, upsample1, conv1_1_D).
+    Keras layers in `encoder` need unique names: not those of another stage's layers,
+    and not those of SegNet's own (pool1, upsample1, conv1_1_D).
 
     29,441,419 trainable parameters for 11 classes.
 
@@ -104,7 +106,8 @@ def SegNet(
         before, positions = poolings[number - 1]
         unpool = MaxUnpooling2D(pooling_mode, name=f"upsample{number}")
         x = unpool(x, positions, like=before)
-        # Counted so that the last one before an unpooling, or the classifier, is 1.
+        # The last convolution before an unpooling is number 1; in the last stage, this
+        # is the classifier.
         last = 1 if number > 1 else 2
         for index, filters in zip(
             range(last + len(widths) - 1, last - 1, -1), widths, strict=True
@@ -118,9 +121,11 @@ def SegNet(
 
 def _check_stages(encoder: Sequence[Widths | layers.Layer]) -> None:
     if isinstance(encoder, layers.Layer) or not isinstance(encoder, Sequence):
-        raise ValueError(f"encoder is {encoder!r}: give a sequence, a stage a pooling")
+        raise ValueError(
+            f"encoder is {encoder!r}: give a sequence, one stage for each pooling"
+        )
     if not encoder:
-        raise ValueError("encoder has no stage: there is nothing to unpool")
+        raise ValueError("encoder has no stages: give at least one")
     owners: dict[str, int] = {}
     for number, stage in enumerate(encoder, start=1):
         if isinstance(stage, layers.Layer):
@@ -142,7 +147,7 @@ def _check_widths(where: str, widths: Widths) -> None:
 
 
 def _claim_names(stage: layers.Layer, number: int, owners: dict[str, int]) -> None:
-    """Enters the names of a stage's layers in `owners`; each may be there once."""
+    """Adds the names of a stage's layers to `owners`, in which each must be unique."""
     parts = stage.layers if isinstance(stage, keras.Model) else [stage]
     for part in parts:
         if isinstance(part, layers.InputLayer):
@@ -150,18 +155,18 @@ def _claim_names(stage: layers.Layer, number: int, owners: dict[str, int]) -> No
         if OWN_NAMES.fullmatch(part.name):
             raise ValueError(
                 f"encoder stage {number} has a layer {part.name!r}, a name that SegNet "
-                "gives its own: give it another"
+                "gives to a layer of its own: give it another name"
             )
         if part.name in owners:
             raise ValueError(
                 f"encoder stage {number} has a layer {part.name!r}, as stage "
-                f"{owners[part.name]} has: give each a name of its own"
+                f"{owners[part.name]} has: give each layer a name of its own"
             )
         owners[part.name] = number
 
 
 def _encoded(x, stage: Widths | layers.Layer, number: int):
-    """What comes out of encoder stage `number`."""
+    """The output of encoder stage `number`."""
     if isinstance(stage, Sequence):
         for index, filters in enumerate(stage, start=1):
             x = conv_bn_relu(x, filters, f"conv{number}_{index}")
@@ -172,8 +177,8 @@ def _encoded(x, stage: Widths | layers.Layer, number: int):
             "convolutions, such as (64, 64), or a Keras layer"
         )
     try:
-        # Calling a model's `call` puts its layers into the graph one by one, where
-        # exporting, and whoever looks for a layer, finds them.
+        # A model's `call` puts its layers into the graph one by one, so that the export
+        # and `get_layer` find them.
         inlined = stage.call if isinstance(stage, keras.Model) else stage
         y = inlined(x)
         probe = keras.KerasTensor((1, *PROBE, x.shape[-1]), x.dtype)
@@ -186,25 +191,25 @@ def _encoded(x, stage: Widths | layers.Layer, number: int):
     if not isinstance(y, keras.KerasTensor) or len(y.shape) != 4:
         shape = getattr(y, "shape", type(y).__name__)
         raise ValueError(
-            f"encoder stage {number} gives {shape}: pooling takes one tensor "
+            f"encoder stage {number} gives {shape}: pooling needs one tensor "
             "(B, H, W, C)"
         )
     if probed.shape[1:3] != PROBE:
         height, width = probed.shape[1:3]
         raise ValueError(
             f"encoder stage {number} turns {PROBE[0]}x{PROBE[1]} into {height}x{width}:"
-            " a stage keeps the size, the pooling after it halves it"
+            " a stage must keep the size, because the pooling after it halves it"
         )
     return y
 
 
 def _mirrored(encoder: Sequence[Widths | layers.Layer], channels: list[int]) -> list:
-    """Decoder widths, deepest stage first, that run the encoder backwards."""
+    """The widths of a decoder that mirrors the encoder, deepest stage first."""
     mirrored = []
     for number in range(len(encoder), 0, -1):
         widths = _widths(encoder[number - 1])
-        # The encoder's first convolution of a stage comes from the stage before, so
-        # that its mirror image, the decoder's last, leads there.
+        # The first convolution of an encoder stage takes the channels of the stage
+        # before. Its mirror image, the last of the decoder stage, returns to them.
         narrowing = (channels[number - 2],) if number > 1 else ()
         mirrored.append((*reversed(widths[:-1]), *narrowing))
     return mirrored
@@ -223,7 +228,7 @@ def _check_decoder(widths: Sequence[Widths], channels: list[int]) -> None:
     stages = len(channels)
     if len(widths) != stages:
         raise ValueError(
-            f"decoder_widths has {len(widths)} stages, the encoder {stages}"
+            f"decoder_widths has {len(widths)} stages, but the encoder has {stages}"
         )
     for number, row in zip(range(stages, 0, -1), widths, strict=True):
         _check_widths(f"decoder stage {number}", row)
@@ -232,6 +237,6 @@ def _check_decoder(widths: Sequence[Widths], channels: list[int]) -> None:
         needed = channels[number - 2]
         if ends != needed:
             raise ValueError(
-                f"decoder stage {number} ends in {ends} channels, which cannot be "
-                f"unpooled to the positions of stage {number - 1}: it has {needed}"
+                f"decoder stage {number} ends in {ends} channels, but the positions of "
+                f"stage {number - 1} need {needed}"
             )

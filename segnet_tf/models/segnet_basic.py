@@ -1,8 +1,8 @@
-"""SegNet-Basic and the decoders the paper compares it with: one encoder, eight ways up.
+"""SegNet-Basic and its variants in the paper: one encoder with eight decoders.
 
 Source: Badrinarayanan, Kendall, Cipolla, PAMI 2017, arXiv:1511.00561, section 3.2,
 figure 3 and table 1; for SegNet-Basic also the released `segnet_basic_train.prototxt`,
-whose layer names are kept. Trainable parameters for 11 classes:
+whose layer names it has. Trainable parameters for 11 classes:
 
 | name                                  | ours      | table 1 |
 |---------------------------------------|-----------|---------|
@@ -34,7 +34,7 @@ __all__ = ["UPSAMPLINGS", "SegNetBasic"]
 
 STAGES = 4
 DROPPED_STAGES = (3, 4)
-"""Bayesian SegNet-Basic drops in the deepest two stages of encoder and decoder."""
+"""Bayesian SegNet-Basic has dropout in the two deepest stages each way."""
 
 KERNEL_SIZE = 7
 DECONVOLUTION_SIZE = 8
@@ -56,9 +56,9 @@ def SegNetBasic(
 ) -> keras.Model:
     """SegNet-Basic: four 7x7 stages each way, the paper's model for comparisons.
 
-    Local response normalisation at the input; BN and ReLU in the encoder, BN but no
-    ReLU in the decoder; a 1x1 classifier. The other arguments make the paper's other
-    decoders of it, as `segnet_tf.models.networks.TABLE_1` lists them.
+    It has local response normalisation at the input, BN and ReLU in the encoder, BN but
+    no ReLU in the decoder, and a 1x1 classifier. Other arguments give the paper's other
+    decoders; `segnet_tf.models.networks.TABLE_1` lists them.
 
     Args:
         num_classes: channels of the output.
@@ -68,19 +68,19 @@ def SegNetBasic(
         filters: width of every stage (64 in the paper).
         upsampling: "unpool" to pooling positions, each followed by a convolution;
             "bilinear", fixed; or "deconvolution", 8x8, learned from a bilinear start.
-        single_channel: the convolution after an unpooling filters each channel alone.
-        reduce_channels: the encoder's output is reduced to class scores before the
-            decoder, and what is added to it too. Not for unpooling, whose positions
-            belong to all the channels.
+        single_channel: makes the convolution after an unpooling depthwise.
+        reduce_channels: reduces the encoder's output to class scores before the
+            decoder, and the features that `add_encoder` adds. Not for unpooling, whose
+            positions are those of all channels.
         add_encoder: adds the encoder's features of the same size at every level.
-        dropout: rate after pool3, pool4 and the decoders 4 and 3, where Bayesian
-            SegNet-Basic has it; 0 puts no layer there.
+        dropout: rate after pool3, pool4 and the decoders 4 and 3, as in Bayesian
+            SegNet-Basic; 0 adds no layers.
 
     Input: float32 (B, H, W, input_channels) in [0, 255], any H and W.
     Output: float32 logits (B, H, W, num_classes).
 
     Raises:
-        ValueError: for choices that do not go together.
+        ValueError: if the upsampling is unknown, or does not go with another argument.
 
     1,416,075 trainable parameters for 11 classes.
 
@@ -130,15 +130,18 @@ def _check(upsampling: str, single_channel: bool, reduce_channels: bool) -> None
     if upsampling not in UPSAMPLINGS:
         raise ValueError(f"upsampling must be one of {UPSAMPLINGS}, not {upsampling!r}")
     if single_channel and upsampling != "unpool":
-        raise ValueError("single_channel: only unpooling is followed by a convolution")
+        raise ValueError(
+            f"single_channel: no convolution follows {upsampling!r}: use 'unpool'"
+        )
     if reduce_channels and upsampling == "unpool":
         raise ValueError(
-            "reduce_channels: unpooling takes as many channels as were pooled"
+            "reduce_channels: 'unpool' needs as many channels as were pooled: use "
+            "another upsampling"
         )
 
 
 def _unpooled(x, before, positions, mode: str, single_channel: bool, stage: int):
-    """The values at their positions, then made dense by trained filters."""
+    """Unpools the values to their positions, then makes them dense by a convolution."""
     x = MaxUnpooling2D(mode, name=f"upsample{stage}")(x, positions, like=before)
     name = f"conv_decode{stage}"
     if not single_channel:

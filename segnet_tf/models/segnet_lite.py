@@ -1,12 +1,11 @@
-"""SegNetLite: a small SegNet for phones and CPUs, pooling positions at every level.
+"""SegNetLite: a small SegNet for phones and CPUs, with positions at every level.
 
 The encoder is EfficientNet-Lite0 (Tan and Le, arXiv:1905.11946; the Lite variants
-drop squeeze-excite and use ReLU6) up to stride 16, with one change: where the original
-halves the size by a stride, the convolution here keeps stride 1 and a max-pooling
-with positions follows. Pooling stands after each block's projection, where the
-features are narrow, so positions stay cheap. The decoder is SegNet's: unpool to those
-positions, then make the sparse map dense with trainable filters, depthwise-separable
-ones here.
+drop squeeze-excite and use ReLU6) up to stride 16, with one change: every convolution
+of stride 2 has stride 1 here, and a max pooling with positions follows its block. The
+pooling is after the block's projection, where the features have few channels, so that
+positions are cheap. The decoder is SegNet's: it unpools to these positions, then makes
+the sparse map dense by trained filters, which are depthwise-separable here.
 """
 
 from pathlib import Path
@@ -54,22 +53,23 @@ def SegNetLite(
         num_classes: channels of the output.
         input_channels: 3 for RGB.
         pooling_mode: "argmax", "window" or "mask"; see `segnet_tf.layers`.
-        width: factor on every stage's filters.
-        encoder_weights: "imagenet" for EfficientNet-Lite0's, which come with the
-            package and need width 1; None for a random start. Of grey, it makes what
-            it would of the same grey in R, G and B; channels after RGB count nothing
-            at first, and are learned from there.
-        skips: add the encoder's features, through 1x1 convolutions, to what unpooling
-            puts at their positions, at all sizes but the image's own (the paper's
-            EncoderAddition, table 1). They start at zero.
-        context_dilations: of the depthwise blocks at the smallest size.
+        width: factor on the filters of every stage.
+        encoder_weights: "imagenet" for EfficientNet-Lite0's weights, which come with
+            the package and need width 1; None for random weights. With "imagenet", a
+            grey image gives the same features as the same grey in R, G and B; channels
+            after RGB have zero weights at first.
+        skips: adds the encoder's features, through 1x1 convolutions, to the unpooled
+            ones, at all sizes but the image's own (the paper's EncoderAddition, table
+            1). The skips start at zero.
+        context_dilations: the dilation of each depthwise block at the smallest size.
 
-    Input: float32 (B, H, W, input_channels) in [0, 255], any H and W; scaling to
-        about -1..1 is inside.
+    Input: float32 (B, H, W, input_channels) in [0, 255], any H and W; the model scales
+        it to about -1..1.
     Output: float32 logits (B, H, W, num_classes).
 
     Raises:
-        ValueError: if the ImageNet weights do not fit, naming the layer.
+        UserError: if `encoder_weights` is neither "imagenet" nor None.
+        ValueError: if the ImageNet weights do not fit; the message names the layer.
 
     >>> SegNetLite(num_classes=4, width=0.25).output_shape
     (None, None, None, 4)
@@ -124,14 +124,15 @@ def SegNetLite(
 
 
 def load_imagenet_encoder(model: keras.Model, source: str = "imagenet") -> None:
-    """Puts EfficientNet-Lite0's ImageNet weights into a SegNetLite of width 1.
+    """Loads EfficientNet-Lite0's ImageNet weights into a SegNetLite of width 1.
 
     Args:
-        source: "imagenet", the only one there is.
+        model: the network, changed in place.
+        source: must be "imagenet".
 
     Raises:
-        UserError: for another source.
-        ValueError: if the network is not of width 1; the message names the layer.
+        UserError: if `source` is another.
+        ValueError: if the network does not have width 1; the message names the layer.
     """
     if source != "imagenet":
         raise UserError(
@@ -146,14 +147,14 @@ def load_imagenet_encoder(model: keras.Model, source: str = "imagenet") -> None:
                 values = _for_channels(values, variable.shape[2])
             if variable.shape != values.shape:
                 raise ValueError(
-                    f"layer {layer}: {weight} has shape {tuple(variable.shape)}, the "
-                    f"ImageNet encoder {values.shape}: it needs width=1"
+                    f"layer {layer}: {weight} has shape {tuple(variable.shape)}, but "
+                    f"the ImageNet encoder has {values.shape}: it needs width=1"
                 )
             variable.assign(values)
 
 
 def _for_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
-    """A kernel (h, w, 3, filters) of RGB images for images of other channels."""
+    """Adapts a kernel (h, w, 3, filters) for RGB to another number of channels."""
     if channels == 1:
         return kernel.sum(axis=2, keepdims=True)
     more = np.zeros((*kernel.shape[:2], max(channels - 3, 0), kernel.shape[3]))
@@ -166,7 +167,7 @@ def _depthwise_bn_relu(x, kernel_size: int, name: str, dilation: int = 1):
 
 
 def _inverted_residual(x, expansion: int, kernel_size: int, filters: int, name: str):
-    """MobileNetV2's block: widen, filter each channel, project; add where it fits."""
+    """MobileNetV2's block: expand, filter each channel, project; add x if it fits."""
     shortcut = x
     if expansion > 1:
         x = conv_bn(x, expansion * x.shape[-1], f"{name}_expand", 1)

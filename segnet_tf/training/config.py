@@ -33,9 +33,7 @@ class Data:
 
     dataset: str = option("synthetic", f"data set: {', '.join(DATASETS)}", DATASETS)
     data_dir: str | None = option(None, "folder of the data set")
-    train_split: str = option(
-        "train", "split to train on, or text file of frame names"
-    )
+    train_split: str = option("train", "split to train on, or text file of frame names")
     val_split: str = option("val", "split to validate on, or text file of frame names")
     channels: int = option(
         3,

@@ -187,7 +187,7 @@ class ReadingWatch(keras.callbacks.Callback):
         # of its own.
         noted = batches.map(hand_out, use_unbounded_threadpool=True)
         options = tf.data.Options()
-        # Otherwise tf.data adds a buffer, and the note tells when the buffer was filled.
+        # Otherwise tf.data adds a buffer, and the note tells when that was filled.
         options.experimental_optimization.inject_prefetch = False
         return noted.with_options(options)
 
@@ -207,7 +207,7 @@ class ReadingWatch(keras.callbacks.Callback):
         if waited >= self.LARGE * total:
             _say(
                 f"reading is the bottleneck: {waited / total:.0%} of a step's "
-                f"{total / self.MEASURED:.2f} s is spent waiting for its batch. Smaller "
-                "image files (with --zoom adapted) help most, then a local disk and "
-                "more CPU cores"
+                f"{total / self.MEASURED:.2f} s is spent waiting for its batch. "
+                "Smaller image files (with --zoom adapted) help most, then a local "
+                "disk and more CPU cores"
             )

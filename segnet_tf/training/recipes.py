@@ -21,9 +21,9 @@ class Recipe:
 
 
 # The released train prototxts and solvers have in common: whole images without
-# augmentation, four in a batch, median-frequency class weights, SGD with momentum 0.9 at
-# a constant rate, and batch-norm statistics that are computed again before testing.
-# Their weight decay of 5e-4 is part of the gradient, so that momentum 0.9 adds it up to
+# augmentation, four in a batch, median-frequency class weights, SGD with momentum 0.9
+# at a constant rate, and batch-norm statistics that are computed again before testing.
+# Their weight decay of 5e-4 is part of the gradient, so that the momentum adds it up to
 # ten times as much. Keras' decay is not part of the gradient, hence 5e-3.
 _RELEASED = {
     "dataset": "camvid",
@@ -88,8 +88,8 @@ RECIPES = {
     "paper_segnet": _paper("segnet", 40_000, **_VGG16),
     "paper_bayesian_segnet": _paper("bayesian_segnet", 60_000, **_VGG16),
     # No solver for FCN was released with SegNet, so that FCN has SegNet's, as in table
-    # 3. The convolutions start with VGG16's weights, as for SegNet; fc6 and fc7 start at
-    # random, while Long et al. take VGG16's.
+    # 3. The convolutions start with VGG16's weights, as for SegNet; fc6 and fc7 start
+    # at random, while Long et al. take VGG16's.
     **{f"paper_{name}": _paper(name, 40_000, **_VGG16) for name in FCNS},
     "paper_bayesian_segnet_basic": _paper("bayesian_segnet_basic", 10_000, **_BASIC),
     # The paper trains all decoders of table 1 with one solver, SegNet-Basic included.

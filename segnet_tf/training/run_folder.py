@@ -1,13 +1,15 @@
-"""The folder of a training run, written so that a kill at any moment can be resumed.
+"""The folder of a training run.
 
-runs/<name>/
-    config.json    what was asked for
-    checkpoint/    the newest finished epoch, optimizer included
-    history.csv    one line an epoch
-    curves.png     the same, drawn
-    model.keras    the kept weights, with class names, without the optimizer
-    metrics.json   their scores on the validation split
-    tensorboard/   scalars, and panels of a few validation images
+    runs/<name>/
+        config.json    the options
+        checkpoint/    the newest finished epoch, optimizer included
+        history.csv    one line per epoch
+        curves.png     plots of history.csv
+        model.keras    the kept weights, with class names, without the optimizer
+        metrics.json   their scores on the validation split
+        tensorboard/   scalars, and panels of a few validation images
+
+A run can be killed at any moment and resumed.
 """
 
 import csv
@@ -28,13 +30,13 @@ __all__ = ["Run"]
 
 
 class Run:
-    """A run's folder and what has been finished in it.
+    """The folder of a run and the epochs that are finished in it.
 
     Attributes:
-        folder: where everything of the run lies.
-        epoch: how many epochs are finished.
-        model_path: the kept weights.
-        rows: the history, one dict an epoch.
+        folder: the folder that holds all files of the run.
+        epoch: number of finished epochs.
+        model_path: file of the kept weights.
+        rows: the history, one dict per epoch.
     """
 
     def __init__(self, folder: Path, epoch: int = 0):
@@ -45,9 +47,12 @@ class Run:
 
     @classmethod
     def new(cls, config: TrainConfig, output: str | None) -> "Run":
-        """A fresh folder: `output`, or runs/<dataset>-<model>, numbered when taken.
+        """A run in a fresh folder. Nothing is written before `begin`.
 
-        Nothing is written before `begin`.
+        Args:
+            config: the options of the run.
+            output: the folder; None: `runs/<dataset>-<model>`, with a number if that is
+                taken.
 
         Raises:
             UserError: if `output` already holds something.
@@ -61,10 +66,14 @@ class Run:
 
     @classmethod
     def resumed(cls, config: TrainConfig, output: str | None) -> "Run":
-        """The run in `output`, or the newest under runs/, with this configuration.
+        """An earlier run with this configuration, to go on with.
+
+        Args:
+            config: the options of the run; only data_dir may differ.
+            output: the folder; None: the newest run under runs/ that fits.
 
         Raises:
-            UserError: if there is none; the message says what differs.
+            UserError: if there is none; the message lists the options that differ.
         """
         folders = [Path(output)] if output else _runs_newest_first(config)
         wanted = json.loads(json.dumps(config.as_options()))
@@ -72,12 +81,12 @@ class Run:
         for folder in folders:
             if not (folder / "config.json").is_file():
                 continue
-            # An option that is younger than the run had its default.
+            # A run that is older than an option had the option's default.
             found = {
                 **TrainConfig().as_options(),
                 **_read_options(folder / "config.json"),
             }
-            # Where the data lies today does not make it another run.
+            # The data may have moved since.
             names = [
                 name
                 for name in wanted
@@ -93,12 +102,19 @@ class Run:
         raise UserError(f"nothing to resume with this configuration: {reason}")
 
     def begin(self, config: TrainConfig) -> None:
-        """Says in the folder what will be trained there."""
+        """Makes the folder and writes config.json."""
         write_json(self.folder / "config.json", asdict(config))
 
     def checkpointed_model(self) -> keras.Model | None:
-        """The newest finished epoch's model, compiled, its optimizer where it was."""
-        # Registers what the checkpoint is compiled with.
+        """The model of the newest finished epoch, compiled, with its optimizer's state.
+
+        Returns:
+            None if no epoch is finished.
+
+        Raises:
+            UserError: if the checkpoint is damaged.
+        """
+        # These imports register the loss and the schedule of the checkpoint.
         from segnet_tf.training import pixel_loss, warmup  # noqa: F401
 
         paths = _checkpoints(self.folder)
@@ -113,7 +129,14 @@ class Run:
             ) from error
 
     def finish_epoch(self, model: keras.Model, row: dict) -> None:
-        """Makes the epoch durable; the checkpoint's name is what a resume goes by."""
+        """Writes history, checkpoint and curves of an epoch.
+
+        The epoch counts as finished once its checkpoint has its name.
+
+        Args:
+            model: the compiled model.
+            row: the line of the history; `row["epoch"]` counts from 1.
+        """
         self.rows.append(row)
         self.epoch = row["epoch"]
         _write_history(self.folder / "history.csv", self.rows)
@@ -127,7 +150,7 @@ class Run:
 
 
 def _is_unused(folder: Path) -> bool:
-    """Whether it holds nothing but what a run cut short in its first epoch leaves."""
+    """Whether it holds only what a run leaves that is killed in its first epoch."""
     left = {"config.json", "tensorboard"}
     return folder.is_dir() and all(
         path.name in left or path.name.startswith(".writing-")
@@ -136,17 +159,18 @@ def _is_unused(folder: Path) -> bool:
 
 
 def _read_options(path: Path) -> dict:
-    """The options in a config.json, without the groups that they stand in."""
+    """The options in a config.json, without their groups."""
     try:
         groups = json.loads(path.read_text())
         return {
             name: value for group in groups.values() for name, value in group.items()
         }
     except ValueError:
-        raise UserError(f"{path}: damaged, no JSON") from None
+        raise UserError(f"{path}: damaged, no JSON: train anew") from None
     except AttributeError:
         raise UserError(
-            f"{path}: of a version before 0.1.0, which cannot be resumed: train anew"
+            f"{path}: of a version before 0.1.0, which cannot be resumed: train anew, "
+            "or start from its weights with --init-from"
         ) from None
 
 

@@ -15,12 +15,12 @@ __all__ = ["Panels"]
 
 
 class Panels(keras.callbacks.Callback):
-    """image | truth | prediction | errors in TensorBoard, at each validation.
+    """Shows image | truth | prediction | errors in TensorBoard at each validation.
 
     Args:
-        folder: of the event file.
+        folder: the folder of the event file.
         split: the validation split.
-        count: how many of its images, spread over it and always the same.
+        count: number of images, spread over the split and always the same.
     """
 
     def __init__(self, folder, split: Split, count: int = 4):
@@ -29,7 +29,7 @@ class Panels(keras.callbacks.Callback):
         self.indices = places.round().astype(int).tolist()
         self.split = split
         self.writer = tf.summary.create_file_writer(str(folder))
-        self.predict: Any = None  # until training begins
+        self.predict: Any = None  # set when training begins
         self.epoch = 0
 
     def on_train_begin(self, logs=None):

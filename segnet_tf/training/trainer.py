@@ -1,4 +1,4 @@
-"""One training run: a frozen configuration in, a folder of results out."""
+"""Training: takes a frozen configuration and writes a folder of results."""
 
 import sys
 from collections.abc import Iterator
@@ -52,25 +52,25 @@ __all__ = ["build", "callbacks_of", "train"]
 
 
 def train(config: TrainConfig, output: str | None = None, resume: bool = False) -> Path:
-    """Trains, or goes on training, and writes the run's folder.
+    """Trains a network, or goes on training it, and writes the run's folder.
 
     Args:
-        config: what to train and how.
-        output: the run's folder; by default runs/<dataset>-<model>, numbered if
-            that is taken.
-        resume: go on from the last finished epoch of `output`, or of the newest run
-            with this configuration.
+        config: all options of the run.
+        output: the run's folder; None: `runs/<dataset>-<model>`, with a number if that
+            is taken.
+        resume: whether to go on after the last finished epoch of `output`, or of the
+            newest run with this configuration.
 
     Returns:
         The run's folder.
 
     Raises:
-        UserError: for data that is missing, an output folder that is taken, or
-            nothing to resume.
+        UserError: if data or weights are missing, if the output folder is taken, if
+            there is nothing to resume, or if the loss becomes nan or inf.
     """
     keras.utils.set_random_seed(config.run.seed)
     train_split = _split(config, config.data.train_split)
-    # The model remembers the size.
+    # The model file stores the size: predictions scale images to it.
     info = replace(train_split.info, image_size=typical_size(train_split))
     train_split = replace(train_split, info=info)
     val_split = _validation_split(config)
@@ -95,7 +95,7 @@ def _validation_split(config: TrainConfig) -> Split | None:
     try:
         return _split(config, config.data.val_split)
     except MissingSplit as error:
-        print(f"{error}: no validation, the last weights are kept")
+        print(f"{error}: there is no validation, and the last weights are kept")
         return None
 
 
@@ -104,8 +104,9 @@ def _warn_of_overlap(train_split: Split, val_split: Split) -> None:
     if shared:
         print(
             f"warning: {len(shared)} of the {len(val_split)} images of "
-            f"{val_split.name!r} are in {train_split.name!r} too, which flatters "
-            "the score: choose --train-split and --val-split without common images"
+            f"{val_split.name!r} are in {train_split.name!r} too, so that the score "
+            "will be too high: choose --train-split and --val-split without common "
+            "images"
         )
 
 
@@ -124,10 +125,10 @@ def _say_plan(config, run, train_split, val_split, steps) -> None:
 
 @contextmanager
 def _precision(config: TrainConfig) -> Iterator[None]:
-    """New layers compute in half precision meanwhile, if the configuration says so."""
+    """Inside, new layers compute in half precision if the configuration says so."""
     before = keras.config.dtype_policy()
     if config.run.mixed_precision:
-        # CPUs know bfloat16, and it needs no loss scaling; GPUs are fast in float16.
+        # CPUs have bfloat16, which needs no loss scaling; GPUs are fast in float16.
         half = "float16" if tf.config.list_physical_devices("GPU") else "bfloat16"
         keras.config.set_dtype_policy(f"mixed_{half}")
     try:
@@ -158,19 +159,19 @@ def _fit(config, run, train_split, val_split, steps) -> None:
             steps_per_epoch=steps,
             validation_data=evaluation_batches(val_split) if val_split else None,
             validation_freq=validated_epochs(config),
-            # The stream has an order of its own.
+            # `training_batches` shuffles.
             shuffle=False,
             callbacks=[
                 reading,
                 *callbacks_of(config, run, train_split, val_split, steps),
             ],
-            # A bar redraws itself; in a file that would be thousands of lines.
+            # A progress bar redraws itself; in a file that makes thousands of lines.
             verbose=1 if sys.stdout.isatty() else 2,
         )
 
 
 def _read_once(split: Split) -> None:
-    """Finds a broken file before an epoch is spent whose validation it would end."""
+    """Finds broken files before training: at a validation they would cost an epoch."""
     with reading_errors():
         evaluation_batches(split).reduce(0, lambda count, _: count + 1)
 
@@ -197,10 +198,17 @@ def _compiled(config, run, train_split, steps) -> keras.Model:
 
 
 def build(config: TrainConfig, num_classes: int) -> keras.Model:
-    """The configured network with fresh, pretrained or another run's weights.
+    """The configured network, with random weights, pretrained ones or another run's.
+
+    Args:
+        config: its `network` options and `data.channels` count.
+        num_classes: channels of the output.
+
+    Returns:
+        An uncompiled keras.Model.
 
     Raises:
-        UserError: if such weights are missing or do not fit.
+        UserError: if the weights that the options name are missing or do not fit.
     """
     options = config.network
     network = networks.NETWORKS[options.model]
@@ -233,10 +241,18 @@ def _class_weights(config: TrainConfig, split: Split) -> np.ndarray | None:
 
 
 def callbacks_of(config, run, train_split, val_split, steps) -> list:
-    """In the order in which they have to act.
+    """The callbacks of a run, in the order in which they have to act.
 
-    Whoever stops a bad run comes before the model is written; whoever looks at a
-    validation comes before its averaged weights are swapped back.
+    A callback that stops a bad run comes before the one that saves the model. A
+    callback that looks at a validation comes before the one that swaps the averaged
+    weights back.
+
+    Args:
+        config: all options of the run.
+        run: the folder of the run.
+        train_split: the training split.
+        val_split: the validation split, or None.
+        steps: number of steps in an epoch.
     """
 
     def names(step: int) -> tuple[str, ...]:
@@ -253,7 +269,7 @@ def callbacks_of(config, run, train_split, val_split, steps) -> list:
             ClassWatch(val_split.info.classes),
             Panels(folder / "panels", val_split),
         ]
-    # Validates with the averaged weights, then takes the run's own back.
+    # It validates with the averaged weights, then swaps the run's own back.
     averaging = [keras.callbacks.SwapEMAWeights()] if config.optimization.ema else []
     best = config.run.save_best and val_split is not None
     return [
@@ -265,7 +281,7 @@ def callbacks_of(config, run, train_split, val_split, steps) -> list:
 
 
 def _finish(config, run, train_split, val_split) -> None:
-    """What follows the last epoch: statistics, if asked for, and scores."""
+    """Recalibrates batch normalisation if that is asked for, and scores the model."""
     model = load_model(run.model_path)
     if config.run.recalibrate_bn:
         print(f"batch-norm statistics over the {len(train_split)} training images")

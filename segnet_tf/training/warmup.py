@@ -1,4 +1,4 @@
-"""A learning rate that grows before it falls."""
+"""Linear warm-up of the learning rate."""
 
 import keras
 
@@ -7,11 +7,11 @@ __all__ = ["WarmUp"]
 
 @keras.saving.register_keras_serializable("segnet_tf")
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """Grows linearly from 0 to another schedule's start, which then begins.
+    """A learning rate that grows linearly from 0, then follows another schedule.
 
     Args:
-        schedule: what follows.
-        steps: length of the growth; at step `steps` the rate is schedule(0).
+        schedule: the Keras schedule that follows.
+        steps: length of the warm-up; at step `steps` the rate is schedule(0).
     """
 
     def __init__(self, schedule, steps: int):

@@ -50,7 +50,7 @@ def test_the_command_without_and_with_a_name(monkeypatch, capsys):
     with pytest.raises(SystemExit) as exit:
         commands.main()
     assert exit.value.code == 2
-    assert "no command 'label': there is predict, train" in capsys.readouterr().err
+    assert "no command 'label': choose from predict, train" in capsys.readouterr().err
 
 
 def test_exit_codes(capsys):

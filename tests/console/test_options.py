@@ -81,8 +81,8 @@ def test_help_has_default_choices_and_what_each_means(parser):
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"rule": "drop"}, "rule: no 'drop': there is add, top"),
-        ({"count": 2}, "count: no 2: there is 1, 3"),
+        ({"rule": "drop"}, "rule: no 'drop': choose from add, top"),
+        ({"count": 2}, "count: no 2: choose from 1, 3"),
         ({"rate": 0.0}, "rate: 0.0, must be positive"),
         ({"rate": float("nan")}, "rate: nan, must be positive"),
     ],

@@ -125,5 +125,5 @@ def test_lists_that_say_nothing(tmp_path):
 def test_an_empty_split_is_one_line(tmp_path):
     for name in ("train", "trainannot"):
         (tmp_path / name).mkdir()
-    with pytest.raises(UserError, match="holds no .png frame"):
+    with pytest.raises(UserError, match="has no .png frames"):
         camvid.load("train", tmp_path)

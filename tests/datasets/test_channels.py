@@ -160,9 +160,7 @@ def test_four_channels_are_read_as_they_are_stored(tmp_path, rng):
     Image.fromarray(pixels).save(tmp_path / "image.png")
     np.testing.assert_array_equal(read_image(tmp_path / "image.png", 4), pixels)
     Image.fromarray(pixels[..., :3]).save(tmp_path / "colour.png")
-    with pytest.raises(
-        UserError, match=r"colour.png: holds R\+G\+B, not four channels"
-    ):
+    with pytest.raises(UserError, match=r"colour.png: has R\+G\+B, not four channels"):
         read_image(tmp_path / "colour.png", 4)
     with pytest.raises(ValueError, match="channels must be one of"):
         read_image(tmp_path / "image.png", 2)
@@ -278,8 +276,8 @@ def test_tflite_without_data(channels, quantize, tmp_path):
     assert {image.shape for image in images} == {(*SIZE, channels)}
     many = [np.roll(image, shift, axis=1) for image in images for shift in range(13)]
     path = tmp_path / "model.tflite"
-    facts = export_tflite(model, path, INFO, SIZE, quantize, calibration=many)
-    assert facts.info.channels == channels
+    metadata = export_tflite(model, path, INFO, SIZE, quantize, calibration=many)
+    assert metadata.info.channels == channels
     predictor = Predictor(path)
     assert predictor.info.channels == channels
     predicted = predictor.logits(images[0])

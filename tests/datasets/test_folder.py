@@ -104,7 +104,7 @@ def test_splits_in_folders(layout, tmp_path):
     build(tmp_path, ["c"], *places["test"])
     assert folder.load("train", tmp_path).names == ("a.png", "b.png")
     assert folder.load("test", tmp_path).names == ("c.png",)
-    assert "no split 'val'; there is train, test" in refusal(tmp_path, "val")
+    assert "no split 'val'; it has train, test" in refusal(tmp_path, "val")
 
 
 def test_a_list_of_names_is_a_split(tmp_path):
@@ -245,7 +245,7 @@ MISTAKES = {
     "no mask at all": (lambda root: empty(root, "masks"), ["masks: no images in it"]),
     "text called png": (
         lambda root: (root / "images/3.png").write_text("hello"),
-        ["images/3.png: no image"],
+        ["images/3.png: not an image"],
     ),
     "damaged mask": (
         lambda root: (root / "masks/3.png").write_bytes(
@@ -290,7 +290,7 @@ MISTAKES = {
     ),
     "some colours": (
         lambda root: (root / "classes.txt").write_text("a 1 2 3\nb\n"),
-        ["classes.txt: 'b' has no colour"],
+        ["classes.txt: 'b' has no colour", "a colour, or none"],
     ),
     "colour too high": (
         lambda root: (root / "classes.txt").write_text("a 1 2 300\n"),
@@ -322,7 +322,7 @@ MISTAKES = {
     ),
     "no images folder": (
         lambda root: (root / "images").rename(root / "pictures"),
-        ["holds no folder images/"],
+        ["has no folder images/"],
     ),
     "no masks folder": (
         lambda root: (root / "masks").rename(root / "labels"),
@@ -349,13 +349,13 @@ def test_every_mistake_gets_a_line(kind, tmp_path):
 def test_both_ways_out_that_black_and_white_masks_are_told(kind, tmp_path):
     build(tmp_path)
     black_and_white(tmp_path, "L" if kind == "1" else kind)  # 1 bit has no 255
-    assert "save the ids 0 and 1, or write their colours behind" in refusal(tmp_path)
+    assert "save the ids 0 and 1, or write their colours after" in refusal(tmp_path)
     black_and_white(tmp_path, kind)
     (tmp_path / "classes.txt").write_text("background 0 0 0\nleaf 255 255 255\n")
     by_colour = [labels for _, labels in folder.load("train", tmp_path)]
     for path in (tmp_path / "masks").iterdir():
         save(path, (np.asarray(Image.open(path).convert("L")) > 0).astype(np.uint8))
-    assert "leave colours away" in refusal(tmp_path)
+    assert "leave the colours out" in refusal(tmp_path)
     (tmp_path / "classes.txt").write_text("background\nleaf\n")
     by_id = [labels for _, labels in folder.load("train", tmp_path)]
     assert_array_equal(by_colour, by_id)
@@ -400,14 +400,14 @@ def test_what_is_wrong_with_all_is_said_at_once(tmp_path):
 
 def test_too_little_to_split(tmp_path):
     build(tmp_path, ["a"])
-    assert "1 images give no 'val'" in refusal(tmp_path, "val")
+    assert "1 image(s) give no 'val'" in refusal(tmp_path, "val")
     build(tmp_path, ["a", "b", "c"])
     assert "no 'test'" in refusal(tmp_path, "test")
 
 
 def test_a_split_that_is_not_there_is_told_from_a_mistake(tmp_path):
     build(tmp_path, ["a"], "images/train", "masks/train")
-    with pytest.raises(MissingSplit, match="no split 'val'; there is train"):
+    with pytest.raises(MissingSplit, match="no split 'val'; it has train"):
         folder.load("val", tmp_path)
     with pytest.raises(MissingSplit, match="no 'test'"):
         folder.load("test", build(tmp_path / "unsplit"))
@@ -426,7 +426,7 @@ def test_a_split_under_a_name_that_is_not_read(place, tmp_path):
 
 def test_folders_of_images_that_are_no_splits(tmp_path):
     build(tmp_path, ["a"], "images/monday", "masks/monday")
-    assert "of folders in it only train, val, test are read" in refusal(tmp_path)
+    assert "of the folders in it, only train, val, test are read" in refusal(tmp_path)
 
 
 def test_no_folder_given_or_there(tmp_path):

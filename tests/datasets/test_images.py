@@ -224,10 +224,13 @@ def tiff(pixels: np.ndarray) -> bytes:
 
 NO_IMAGES = {
     "empty": (b"", "empty file"),
-    "text": (b"name,age\nAda,36\n", "no image"),
-    "html": (b"<!DOCTYPE html><html>404</html>", "no image"),
-    "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no image"),
-    "zeros": (bytes(500), "no image"),
+    "text": (b"name,age\nAda,36\n", "not an image"),
+    "html": (b"<!DOCTYPE html><html>404</html>", "not an image"),
+    "postscript": (
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+        "not an image",
+    ),
+    "zeros": (bytes(500), "not an image"),
     "header alone": (png(COLOURS, 2)[:33], "beginning is damaged"),
     "header too short": (png(COLOURS, 2)[:8] + b"\0\0\0\5IHDR" + b"\0" * 20, "damaged"),
     "cut off": (png(COLOURS, 2)[:-40], "damaged"),
@@ -350,7 +353,11 @@ MASK_FAULTS = {
     "nan": (tiff(np.full((3, 3), np.nan, np.float32)), None, "fractions"),
     "float above 255": (tiff(np.float32(WIDE)), None, "class id 65535.0 in a float"),
     "float below 0": (tiff(INDICES - np.float32(1)), None, "class id -1.0 in a float"),
-    "ids where all colours are greys": (png(INDICES, 0), GREYS, "leave colours away"),
+    "ids where all colours are greys": (
+        png(INDICES, 0),
+        GREYS,
+        "leave the colours out",
+    ),
     "greys of one bit, and no white": (png(BINARY, 0, 1), {(9,) * 3: 0}, "(0, 0, 0)"),
 }  # fmt: skip
 

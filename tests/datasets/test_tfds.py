@@ -211,7 +211,7 @@ def test_scene_parse150(scenes):
 
 def test_no_such_split():
     for name, load in LOADERS.items():
-        with pytest.raises(UserError, match=f"{name}: no split 'dev'; there is train"):
+        with pytest.raises(UserError, match=f"{name}: no split 'dev'; it has train"):
             load("dev", None)
 
 

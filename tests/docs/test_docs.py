@@ -23,9 +23,11 @@ from networks import network
 from PIL import Image
 
 from segnet_tf.commands import COMMANDS
+from segnet_tf.datasets.registry import DATASETS
 from segnet_tf.datasets.synthetic import INFO, draw_scene
 from segnet_tf.export.tflite import export_tflite
 from segnet_tf.inference.predictor import Predictor
+from segnet_tf.models.networks import NETWORKS
 
 FOLDERS = ("benchmarks", "docs", "experiments", "saved_models", "web")
 PAGES = sorted(
@@ -123,11 +125,21 @@ def at_the_top() -> set[str]:
     return found | {p[0] for p in parts if not p[1:] and p[0].endswith(".py")}
 
 
+def named_by_a_record() -> set[str]:
+    """Modules of networks and data sets: their tables say that they are there.
+
+    So a new one touches its module and its record, as docs/extending.md promises.
+    """
+    builders = {network.builder.split(":")[0] for network in NETWORKS.values()}
+    loaders = {getattr(load, "func", load).__module__ for load in DATASETS.values()}
+    return {f"{name.replace('.', '/')}.py" for name in builders | loaders}
+
+
 def test_the_readmes_tree_is_the_tree_on_disk():
     listed = listed_in_the_readme()
     absent = {name for name in listed if not (ROOT / name).exists()}
     assert not absent, "README.md's tree lists what is not there"
-    unlisted = (in_the_package() | at_the_top()) - listed
+    unlisted = (in_the_package() | at_the_top()) - listed - named_by_a_record()
     assert not unlisted, "README.md's tree does not list this"
 
 

@@ -54,7 +54,7 @@ def test_suspicions():
     val = check.examine(toy([[0, 1, 2]], name="val", shade=2))
     lines = check.suspicions([train, val])
     assert "train: all void, nothing to learn from: 1.png" in lines
-    assert "train: only ids 0 and 255, a black-and-white mask?: 2.png" in lines
+    assert "train: only ids 0 and 255, as in a black-and-white mask: 2.png" in lines
     assert "train: one class fills the mask: 3.png" in lines
     # Image 2 of train and image 0 of val have the same shade.
     assert "the same picture more than once: train/2.png = val/0.png" in lines
@@ -195,7 +195,7 @@ def test_a_faulty_split_is_no_absent_split(leaves, monkeypatch, capsys):
 def test_an_absent_split_is_no_fault(leaves, monkeypatch, capsys):
     by_hand(leaves, train=range(10))
     assert run("folder", "--data-dir", leaves) == 0
-    assert capsys.readouterr().out.count("there is train") == 2
+    assert capsys.readouterr().out.count("it has train") == 2
 
 
 def test_nothing_to_check(leaves, monkeypatch):
@@ -217,6 +217,6 @@ def test_pictures_can_be_written(tmp_path, monkeypatch, capsys):
         assert_array_equal(np.asarray(written), image)
     with Image.open("out/test_001_truth.png") as written:
         assert_array_equal(np.asarray(written), labels)
-    with pytest.raises(UserError, match="--count: 101, test has 1 to 100 pictures"):
+    with pytest.raises(UserError, match="--count: 101, must be 1 to 100, the number"):
         run("synthetic", *flags[:3], "--count=101")
     assert not list(tmp_path.glob("*.png")), "nothing was checked"

@@ -23,8 +23,7 @@ from segnet_tf.datasets import load
 from segnet_tf.datasets.dataset import DatasetInfo
 from segnet_tf.datasets.synthetic import INFO
 from segnet_tf.errors import UserError
-from segnet_tf.export import converter, parity
-from segnet_tf.export import winograd as convolutions
+from segnet_tf.export import converter, parity, winograd
 from segnet_tf.export.describe import describe, operators
 from segnet_tf.export.onnx import export_onnx
 from segnet_tf.export.quantization import calibration_files
@@ -44,7 +43,7 @@ from segnet_tf.models.networks import build
 def quick(monkeypatch):
     """Times are not what these tests are about; small convolutions stand for large."""
     monkeypatch.setattr(parity, "RUNS", 1)
-    monkeypatch.setattr(convolutions, "FEWEST_CHANNELS", 16)
+    monkeypatch.setattr(winograd, "FEWEST_CHANNELS", 16)
 
 
 EACH = pytest.mark.parametrize("name", ON_DEVICE)
@@ -92,12 +91,12 @@ KINDS = pytest.mark.parametrize(
 )
 
 
-# --- The lowering --------------------------------------------------------------------
+# --- XNNPACK's operators --------------------------------------------------------------
 
 
 @KINDS
 @pytest.mark.parametrize("size", [(8, 12), (5, 7), (1, 1), (2, 3)])
-def test_lowered_positions_are_the_reference(kind, size):
+def test_positions_for_xnnpack_are_the_reference(kind, size):
     x = tricky(kind, (1, *size, 3))
     twin = xnnpack_model(round_trip_model(3), *size)
     assert_array_equal(twin(x), expected_round_trip(x))
@@ -113,7 +112,7 @@ def test_integer_form_is_the_reference_where_differences_are_whole_steps(size):
 @EACH
 @pytest.mark.parametrize("fewer_products", [False, True])
 @pytest.mark.parametrize("size", [(32, 48), (45, 38)])
-def test_lowered_network_is_the_network(name, size, fewer_products):
+def test_network_for_xnnpack_is_the_network(name, size, fewer_products):
     model = network(name)
     image = scene(*size)[None].astype(np.float32)
     expected = model(image, training=False).numpy()
@@ -123,7 +122,7 @@ def test_lowered_network_is_the_network(name, size, fewer_products):
     assert_allclose(output, expected, atol=1e-4 * np.ptp(expected))
 
 
-def test_lowering_leaves_mixed_precision_behind():
+def test_network_for_xnnpack_is_float32():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = network("segnet_lite")
@@ -203,7 +202,7 @@ def test_network_is_one_piece_and_right(name, tmp_path):
 def test_float32_is_the_fast_form_and_float16_the_small_one(tmp_path):
     """Winograd's sixteen depthwise convolutions for each large one, in float32 only."""
     model = network("segnet")
-    large = len(convolutions.faster_convolutions(model, winograd=True)[0])
+    large = len(winograd.faster_convolutions(model, winograd=True)[0])
     assert large == 8
     for quantize, count in (("none", 16 * large), ("float16", 0)):
         path = exported(tmp_path, model, (32, 32), quantize=quantize)
@@ -226,8 +225,8 @@ def test_odd_size(tmp_path):
 def test_file_at_a_multiple_takes_other_multiples(name, tmp_path):
     model = network(name)
     path = exported(tmp_path, model, (32, 48), input="float32")
-    facts = read_metadata(path)
-    facts.check_size(64, 16)
+    metadata = read_metadata(path)
+    metadata.check_size(64, 16)
     loaded = interpreter(path)
     resize(loaded, 64, 16)
     image = scene(64, 16)[None].astype(np.float32)
@@ -242,10 +241,10 @@ def test_file_at_a_multiple_takes_other_multiples(name, tmp_path):
 def test_size_that_a_file_does_not_take(size, multiple):
     from segnet_tf.inference.tflite_metadata import Metadata
 
-    facts = Metadata(INFO, "logits", size, multiple)
-    facts.check_size(*size)
+    metadata = Metadata(INFO, "logits", size, multiple)
+    metadata.check_size(*size)
     with pytest.raises(UserError, match="40x48: this file takes"):
-        facts.check_size(40, 48)
+        metadata.check_size(40, 48)
 
 
 @pytest.mark.parametrize(
@@ -339,7 +338,7 @@ def test_int8_needs_images(tmp_path):
 
 def test_what_cannot_be_exported(tmp_path):
     vector = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-    with pytest.raises(UserError, match="what can be exported maps images"):
+    with pytest.raises(UserError, match="an exported model must map images"):
         exported(tmp_path, vector, (32, 32))
     with pytest.raises(UserError, match="predicts 3 classes, but synthetic has 11"):
         exported(tmp_path, round_trip_model(3), (32, 32))
@@ -359,10 +358,11 @@ def lite_file(tmp_path_factory):
     return exported(folder, network("segnet_basic"), (32, 48), result="labels")
 
 
-def test_facts_travel_in_the_file_and_beside_it(lite_file):
-    facts = read_metadata(lite_file)
-    assert facts.info == INFO == read_labels(lite_file)
-    assert (facts.output, facts.size, facts.multiple) == ("labels", (32, 48), 16)
+def test_metadata_is_in_the_file_and_beside_it(lite_file):
+    metadata = read_metadata(lite_file)
+    assert metadata.info == INFO == read_labels(lite_file)
+    assert (metadata.output, metadata.size) == ("labels", (32, 48))
+    assert metadata.multiple == 16
     beside = json.loads(lite_file.with_name("labels.json").read_text())
     assert beside["classes"] == list(INFO.classes)
 
@@ -412,7 +412,7 @@ def test_reading_a_file_needs_no_tensorflow(lite_file):
 # --- Parity --------------------------------------------------------------------------
 
 
-def program_of(model, change=lambda logits: logits, output="logits"):
+def runtime_of(model, change=lambda logits: logits, output="logits"):
     def run(image):
         return change(model(image[None].astype(np.float32), training=False)[0].numpy())
 
@@ -452,7 +452,7 @@ def test_verdict(quantize, change, failures):
             model(images[index][None].astype(np.float32))[0].numpy().argmax(-1),
         ),
     )
-    report = parity.measure(model, program_of(model, change), quantize, images, taught)
+    report = parity.measure(model, runtime_of(model, change), quantize, images, taught)
     assert len(report["failures"]) == failures, report
     assert report["passed"] is (failures == 0)
     assert report["mean_iou"]["keras"] == 1
@@ -462,7 +462,7 @@ def test_verdict(quantize, change, failures):
 
 def test_int8_without_a_data_set_is_not_judged():
     model = network("segnet_lite")
-    report = parity.measure(model, program_of(model), "int8", [scene(32, 32)])
+    report = parity.measure(model, runtime_of(model), "int8", [scene(32, 32)])
     assert report["passed"] is None
     assert "not judged" in parity.summary(report)
 
@@ -531,8 +531,8 @@ gif = b"GIF89a" + files[0].numpy()
 smaller = tf.io.encode_jpeg(images[0, :9]).numpy()
 for encoded, message in (
     ([files[0].numpy(), smaller], "must be of one size"),
-    ([gif], "is no JPEG or PNG"),
-    ([b""], "is no JPEG or PNG"),
+    ([gif], "is not a JPEG or PNG"),
+    ([b""], "is not a JPEG or PNG"),
     (np.zeros(0, object), "the batch holds no image"),
 ):
     try:
@@ -582,10 +582,10 @@ def test_onnx_gives_the_same(name, tmp_path):
     path = tmp_path / "model.onnx"
     export_onnx(model, path, INFO)
     images = [scene(45, 60), scene(45, 60)[::-1]]
-    program = open_runtime(path)
-    report = parity.measure(model, program, "none", images)
+    runtime = open_runtime(path)
+    report = parity.measure(model, runtime, "none", images)
     assert report["passed"], report["failures"]
-    assert program.receptive_field == receptive_field(model) is not None
+    assert runtime.receptive_field == receptive_field(model) is not None
 
 
 def test_onnx_without_its_packages(tmp_path, monkeypatch):
@@ -631,8 +631,8 @@ def test_command(run_command, tmp_path):
         (["--height", "64"], "--height: is called --size HxW now"),
         (["--size", "64"], "invalid HxW size value: '64'"),
         (["--size", "0x64"], "invalid HxW size value: '0x64'"),
-        (["--format", "coreml"], "no 'coreml': there is tflite, savedmodel, onnx"),
-        (["--quantize", "int4"], "no 'int4': there is none, float16"),
+        (["--format", "coreml"], "no 'coreml': choose from tflite, savedmodel, onnx"),
+        (["--quantize", "int4"], "no 'int4': choose from none, float16"),
         (["--quantize", "int8"], "100 images or more, not 0"),
     ],
 )
@@ -675,12 +675,12 @@ def test_sizes_out_of_reach(tmp_path, size, message):
 
 
 def test_a_layer_used_twice(tmp_path):
-    """Its receptive_field is not known, so large images run whole; all else works."""
+    """Its receptive field is not known, so large images run whole; all else works."""
     image = keras.Input((None, None, 3))
     twice = layers.Conv2D(3, 3, padding="same", name="twice")
     model = keras.Model(image, layers.Conv2D(2, 1)(twice(twice(image))))
-    facts = exported_at_64(model, tmp_path / "m.tflite")
-    assert facts.receptive_field is None
+    metadata = exported_at_64(model, tmp_path / "m.tflite")
+    assert metadata.receptive_field is None
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     expected = np.asarray(model(noise[None].astype(np.float32)))[0].argmax(-1)
     labels = Predictor(tmp_path / "m.tflite").labels(noise)
@@ -700,8 +700,8 @@ def test_a_file_that_holds_its_size_says_so(tmp_path):
     x = layers.MaxPooling2D()(layers.Conv2D(4, 3, padding="same")(x))
     x = layers.UpSampling2D(interpolation="bilinear")(x)
     model = keras.Model(image, layers.Conv2D(2, 1)(x))
-    facts = exported_at_64(model, tmp_path / "m.tflite")
-    assert facts.multiple is None
+    metadata = exported_at_64(model, tmp_path / "m.tflite")
+    assert metadata.multiple is None
     predictor = Predictor(tmp_path / "m.tflite")
     assert predictor.labels(np.zeros((64, 64, 3), np.uint8)).shape == (64, 64)
     with pytest.raises(UserError, match="^32x32: this file takes 64x64"):
@@ -719,10 +719,10 @@ def test_a_deep_convolution_under_the_last_pooling(tmp_path, options):
     x = layers.Conv2D(128, 3, padding="same")(x)
     x = MaxUnpooling2D("argmax")(x, positions, like=before)
     model = keras.Model(image, layers.Conv2D(2, 1)(x))
-    facts = exported_at_64(model, tmp_path / "m.tflite")
-    assert facts.multiple in (2, 4)
+    metadata = exported_at_64(model, tmp_path / "m.tflite")
+    assert metadata.multiple in (2, 4)
     predictor = Predictor(tmp_path / "m.tflite")
-    for size in ((64, 64), (3 * facts.multiple, 5 * facts.multiple)):
+    for size in ((64, 64), (3 * metadata.multiple, 5 * metadata.multiple)):
         noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
         expected = np.asarray(model(noise[None].astype(np.float32)))[0].argmax(-1)
         assert (predictor.labels(noise) == expected).mean() > 0.99

@@ -217,7 +217,7 @@ def foreign(path):
     return path.read_bytes()[:begin]
 
 
-def with_other_facts(path, change):
+def with_other_metadata(path, change):
     """The same flatbuffer, with something else said about it."""
     with zipfile.ZipFile(path) as archive:
         labels = json.loads(archive.read("labels.json"))
@@ -242,10 +242,10 @@ MISTAKES = {
     "not a model": ("street.png", [], "no model that can be run: name a .tflite"),
     "missing": ("nothing.tflite", [], "nothing.tflite: no model there"),
     "one size": ("odd.tflite", [], "72x104: this file takes 45x61"),
-    "threads": ("logits.tflite", ["--threads", "0"], "0 threads: 1 to 1024"),
-    "more": ("logits.tflite", ["--threads", "9999"], "9999 threads: 1 to 1024"),
+    "threads": ("logits.tflite", ["--threads", "0"], "0 threads: must be 1 to 1024"),
+    "more": ("logits.tflite", ["--threads", "9999"], "9999 threads: must be 1 to 1024"),
     "output": ("output.tflite", [], "output.tflite: names no classes: damaged"),
-    "depth": ("depth.tflite", [], "it names 10 classes, and gives 11"),
+    "depth": ("depth.tflite", [], "it names 10 classes, but gives 11"),
     "folder": ("empty", [], "empty: no model there: name a model file"),
 }
 
@@ -261,7 +261,7 @@ def test_mistakes_get_one_line(mistake, files, scene, tmp_path, without_tensorfl
         ("depth", of_fewer_classes),
     ):
         path = tmp_path / f"{other}.tflite"
-        path.write_bytes(with_other_facts(source, change))
+        path.write_bytes(with_other_metadata(source, change))
     (tmp_path / "empty").mkdir()
     Image.fromarray(scene).save(tmp_path / "street.png")
     model = name if (tmp_path / name).exists() else files / name
@@ -319,17 +319,18 @@ def test_describe(files, tmp_path, without_tensorflow):
     (tmp_path / "foreign.tflite").write_bytes(foreign(files / "logits.tflite"))
     text = describe(tmp_path / "foreign.tflite")
     assert "uint8 (1, 32, 48, 3)" in text and "0 to 255" in text
-    assert "none named: not written by export.py" in text and "CONV_2D" in text
+    assert "none named: not an export of segnet_tf" in text and "CONV_2D" in text
     (tmp_path / "cut.tflite").write_bytes(cut_off(files / "logits.tflite"))
     with pytest.raises(UserError, match="LiteRT cannot run it"):
         describe(tmp_path / "cut.tflite")
 
 
-def test_files_know_their_footprint(files):
-    facts = read_metadata(files / "logits.tflite")
-    assert facts.receptive_field.step == facts.multiple == 8
-    assert facts.receptive_field.channels == 11
-    assert facts == type(facts).from_dict(facts.as_dict())
+def test_files_know_their_receptive_field(files):
+    metadata = read_metadata(files / "logits.tflite")
+    assert metadata.receptive_field.step == metadata.multiple == 8
+    assert metadata.receptive_field.channels == 11
+    assert metadata == type(metadata).from_dict(metadata.as_dict())
     # Files of earlier versions do not have it: they are run whole.
-    old = {key: value for key, value in facts.as_dict().items() if key != "footprint"}
-    assert type(facts).from_dict(old).receptive_field is None
+    old = metadata.as_dict()
+    del old["footprint"]
+    assert type(metadata).from_dict(old).receptive_field is None

@@ -84,7 +84,7 @@ def test_padding_mirrors_at_the_bottom_and_right():
         ("segnet_lite", ReceptiveField(16, 288, 32)),
     ],
 )
-def test_footprint_of_the_full_networks(name, expected):
+def test_receptive_field_of_the_full_networks(name, expected):
     # By hand for segnet_basic: 3 cells a 7x7 convolution, halved (up) by an unpooling,
     # doubled by a pooling: 3, 5, 6, 6 | 3 | 9, 21, 45, 93 -> 96.
     assert receptive_field(build(name)) == expected
@@ -100,7 +100,7 @@ def test_a_tile_is_right_up_to_the_margin_and_wrong_beyond(name, rng):
     begin = found.margin + found.step
     tile = model(strip[:, :, begin:], training=False).numpy()
     # TensorFlow sums in another order for another size; LiteRT does not, see
-    # test_inference.py.
+    # test_predictor.py.
     differences = np.abs(tile - whole[:, :, begin:]) / np.ptp(whole)
     same = differences.max(axis=(0, 1, 3)) < 1e-5
     assert same[found.margin :].all()
@@ -117,12 +117,12 @@ def test_a_tile_is_right_up_to_the_margin_and_wrong_beyond(name, rng):
         layers.GlobalAveragePooling2D(keepdims=True),
     ],
 )
-def test_a_layer_that_is_not_known_has_no_footprint(layer):
+def test_a_layer_that_is_not_known_has_no_receptive_field(layer):
     image = keras.Input((None, None, 3))
     assert receptive_field(keras.Model(image, layer(image))) is None
 
 
-def test_footprint_takes_the_longest_way(rng):
+def test_receptive_field_takes_the_longest_way(rng):
     image = keras.Input((None, None, 3))
     far = layers.DepthwiseConv2D(5, padding="same", dilation_rate=3)(image)
     near = layers.Conv2D(3, 2, padding="same")(image)

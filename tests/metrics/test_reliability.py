@@ -64,11 +64,12 @@ def test_nothing_seen_is_no_error():
 
 
 def test_what_is_refused():
-    with pytest.raises(ValueError, match=r"labels \(2, 3\), probabilities \(3, 2, 4\)"):
+    shapes = r"labels \(2, 3\) and probabilities \(3, 2, 4\)"
+    with pytest.raises(ValueError, match=shapes):
         Reliability().add(np.zeros((2, 3), int), np.zeros((3, 2, 4)))
-    with pytest.raises(ValueError, match="no probabilities"):
+    with pytest.raises(ValueError, match="not probabilities"):
         Reliability().add(np.zeros((1, 1), int), np.array([[[7.0, -3.0]]]))
-    with pytest.raises(ValueError, match="no probabilities"):
+    with pytest.raises(ValueError, match="not probabilities"):
         Reliability().add(np.zeros((1, 1), int), np.array([[[np.nan, 0.5]]]))
 
 

@@ -50,15 +50,23 @@ def test_layer_names_follow_the_prototxt():
     assert relus == set(convolutions) - {"conv1_1_D"}
 
 
+LEVELS = {
+    **dict.fromkeys(("segnet", "bayesian_segnet"), 3),
+    **dict.fromkeys(("segnet_lite", "segnet_basic", "bayesian_segnet_basic"), 4),
+    **dict.fromkeys(("basic_encoder_addition", "basic_single_channel_decoder"), 4),
+}
+"""Poolings of the small networks that unpool."""
+
+
 @ALL
 def test_every_level_unpools_to_its_own_positions(name):
     model = untouched(name)
     pools = [la for la in model.layers if isinstance(la, MaxPoolingWithArgmax2D)]
     unpools = [la for la in model.layers if isinstance(la, MaxUnpooling2D)]
-    levels = 3 if name.endswith("segnet") else 4
-    if name.startswith("fcn") or name == "basic_bilinear":
-        levels = 0
-    assert len(pools) == len(unpools) == levels
+    assert len(pools) == len(unpools)
+    assert bool(unpools) == NETWORKS[name].unpools
+    if name in LEVELS:
+        assert len(unpools) == LEVELS[name]
     for pool, unpool in zip(pools, reversed(unpools), strict=True):
         # (values, positions) positionally, and the pooling's input as `like`.
         assert unpool.input[1] is pool.output[1]

@@ -125,13 +125,13 @@ def named(name: str) -> layers.Layer:
 @pytest.mark.parametrize(
     "encoder, message",
     [
-        ([(8,), strided(8)], "encoder stage 2 turns 37x51 into 19x26: a stage keeps"),
+        ([(8,), strided(8)], "encoder stage 2 turns 37x51 into 19x26: a stage must"),
         ([layers.Conv2D(8, 3)], "encoder stage 1 turns 37x51 into 35x49"),
         ([(8,), layers.UpSampling2D()], "encoder stage 2 turns 37x51 into 74x102"),
         ([layers.GlobalAveragePooling2D()], r"encoder stage 1 gives \(None, 3\)"),
         ([(8,), 16], r"encoder stage 2 is 16: give the filters"),
         ([(8,), residual(3, 8)], r"encoder stage 2 does not take .*8\)"),
-        ([], "encoder has no stage"),
+        ([], "encoder has no stages"),
         (None, "encoder is None: give a sequence"),
         ([(8,), ()], "encoder stage 2 has no convolution"),
         ([(8,), (8.5,)], r"encoder stage 2 is \(8.5,\): give the filters"),
@@ -151,8 +151,8 @@ def test_a_bad_encoder_names_the_stage(encoder, message):
 @pytest.mark.parametrize(
     "widths, message",
     [
-        (((8,),), "decoder_widths has 1 stages, the encoder 2"),
-        (((8,), (8,)), "decoder stage 2 ends in 8 channels.*stage 1: it has 4"),
+        (((8,),), "decoder_widths has 1 stages, but the encoder has 2"),
+        (((8,), (8,)), "decoder stage 2 ends in 8 channels.*stage 1 need 4"),
         (((), (4,)), "decoder stage 2 ends in 16 channels"),
         ((4, 4), "decoder stage 2 is 4: give the filters"),
         (((4,), (0,)), r"decoder stage 1 is \(0,\)"),

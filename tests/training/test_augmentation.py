@@ -37,14 +37,14 @@ def test_crops_reach_every_edge():
     assert corners == {(row, column) for row in range(3) for column in range(4)}
 
 
-@pytest.mark.parametrize("scale", [0.5, 0.8, 1.7])
-def test_zoom_moves_labels_as_the_image(scale):
-    augmentation = Augmentation((48, 48), (scale, scale), flip=False, color_jitter=0.0)
+@pytest.mark.parametrize("zoom", [0.5, 0.8, 1.7])
+def test_zoom_moves_labels_as_the_image(zoom):
+    augmentation = Augmentation((48, 48), (zoom, zoom), flip=False, color_jitter=0.0)
     for seed in range(5):
         image, labels = drawn(augmentation, 120, 130, seed)
         assert set(np.unique(labels)) <= {0, 1, 2}
         # Away from the borders of the 8x8 squares, colour and label must agree; one
-        # square covers 8 * scale pixels.
+        # square covers 8 * zoom pixels.
         rows, columns = image[..., 0], image[..., 1]
         inside = [np.abs((axis - 3.5) % 8 - 4) > 2 for axis in (rows, columns)]
         inside = inside[0] & inside[1]
@@ -52,7 +52,7 @@ def test_zoom_moves_labels_as_the_image(scale):
         assert inside.mean() > 0.05
         np.testing.assert_array_equal(labels[inside], expected[inside] % 3)
         steps = np.diff(columns[24])
-        np.testing.assert_allclose(np.median(steps), 1 / scale, rtol=0.1)
+        np.testing.assert_allclose(np.median(steps), 1 / zoom, rtol=0.1)
 
 
 def test_void_where_the_crop_reaches_beyond_the_image():
@@ -69,7 +69,7 @@ def test_void_where_the_crop_reaches_beyond_the_image():
     assert len(starts) > 10
 
 
-def test_light_changes_colours_only():
+def test_color_jitter_changes_colours_only():
     augmentation = Augmentation((40, 40), (1.0, 1.0), flip=False, color_jitter=0.5)
     image, labels = drawn(augmentation, 40, 40, 3)
     still, same_labels = drawn(Augmentation((40, 40), **STILL), 40, 40, 3)
@@ -132,7 +132,7 @@ def test_compression_leaves_blocks():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_degraded_share(share):
+def test_corrupted_share(share):
     image, labels = smooth().astype(np.uint8), np.zeros((64, 64), np.uint8)
     still = Augmentation((64, 64), **STILL)
     worse = Augmentation((64, 64), **STILL, corruption=share)

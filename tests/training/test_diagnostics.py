@@ -108,9 +108,10 @@ def test_an_exploding_rate_stops_the_run_and_keeps_the_epoch_before(run):
             if epoch == 1:
                 kept.update(contents(run))
 
-    guard, keeper = LossGuard(run, named), RunCheckpoint(run, True, INFO)
+    guard, checkpoint = LossGuard(run, named), RunCheckpoint(run, True, INFO)
+    callbacks = [losses, rates, guard, checkpoint, Look()]
     with pytest.raises(UserError) as caught:
-        fit(pixel_model(1e-6), split, [losses, rates, guard, keeper, Look()], 3, steps)
+        fit(pixel_model(1e-6), split, callbacks, 3, steps)
     assert np.isfinite(losses.seen[:-1]).all() and not np.isfinite(losses.seen[-1])
     step = len(losses.seen) - 1
     assert names["step"] == step and steps < step < 2 * steps

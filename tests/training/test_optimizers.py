@@ -160,7 +160,9 @@ def test_every_network_says_where_its_encoder_ends(name):
 
 
 def test_an_encoder_of_its_own_rate_needs_layers():
-    with pytest.raises(ValueError, match="0.25 needs the names of the encoder's layers"):
+    with pytest.raises(
+        ValueError, match="0.25 needs the names of the encoder's layers"
+    ):
         build_optimizer(PLAIN.replaced(encoder_lr_multiplier=0.25), 10)
 
 

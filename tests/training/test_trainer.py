@@ -103,12 +103,12 @@ def test_a_vgg16_file_that_does_not_fit_names_the_layer(tmp_path, segnet, vgg16_
 
 def test_vgg16_kernels_where_there_are_none(tmp_path, segnet, monkeypatch):
     (tmp_path / "text.h5").write_text("not HDF5")
-    with pytest.raises(UserError, match="no HDF5 file"):
+    with pytest.raises(UserError, match="not an HDF5 file"):
         load_vgg16_kernels(segnet, tmp_path / "text.h5")
     whole = tmp_path / "whole.h5"
     write_kernels(whole, {"block1_conv1": (3, 3, 3, 64)}, "{0}/kernel")
     (tmp_path / "cut.h5").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    with pytest.raises(UserError, match="cut.h5: a damaged file"):
+    with pytest.raises(UserError, match="cut.h5: damaged file"):
         load_vgg16_kernels(segnet, tmp_path / "cut.h5")
     with pytest.raises(UserError, match="no such file"):
         load_vgg16_kernels(segnet, tmp_path / "none.h5")

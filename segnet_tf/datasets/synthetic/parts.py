@@ -1,4 +1,4 @@
-"""What streets are made of: colours, surfaces, figures, signs and cars, as data."""
+"""The parts of a street, as data: colours, surfaces, figures, signs and cars."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ Parts = tuple[tuple[str, float, tuple[Pair, ...]], ...]
 
 VOID = 255
 STEP = 2  # canvas pixels per image pixel and axis, for smooth edges
-NEAR = 0.8  # metres; nothing is projected from closer
+NEAR = 0.8  # metres; the near plane of the projection
 
 
 def ring(x: float, y: float, radius: float, corners: int = 14) -> tuple[Pair, ...]:
@@ -55,7 +55,7 @@ PAINTS = (
     (70, 95, 130), (110, 135, 160), (160, 180, 200), (45, 60, 95),
     *LEAVES, *TONES.values(),
 )
-FACADES = PAINTS[: -len(TONES)]  # the loud colours suit no house
+FACADES = PAINTS[: -len(TONES)]  # houses do not have the bright colours
 SKINS = ((235, 195, 165), (205, 155, 120), (150, 105, 75), (95, 65, 50))
 # zenith, horizon, share of direct light, metres of shadow per metre, cloud cover
 WEATHERS = (
@@ -68,7 +68,7 @@ WEATHERS = (
 
 # Flat figures, in metres from the point where they stand (signs: in half plates from
 # the plate's middle). A part is (tone, width, points): width 0 fills the polygon, one
-# point makes a disc of that radius, more points a line of that width.
+# point makes a disc of this radius, several points make a line of this width.
 WALKER = (
     ("trousers", 0.16, ((-0.06, 0.85), (-0.03, 0.48), (-0.22, 0.05))),
     ("trousers", 0.16, ((0.06, 0.85), (0.12, 0.48), (0.18, 0.05))),
@@ -140,8 +140,8 @@ CARS = (
     ((0, 0.25), (0, 1.0), (0.1, 1.15), (0.35, 1.95),
      (3.3, 2.0), (3.9, 1.2), (4.6, 1.0), (4.7, 0.25)),
 )
-# What the outline's edges carry: (edge, patch, tone), where a patch runs from half
-# width to half width and in shares of the edge, which tyres exceed down to the road.
+# Patches on the outline's edges: (edge, patch, tone). A patch spans -1 to 1 across the
+# car's width and 0 to 1 along the edge; tyres exceed the edge, down to the road.
 CAR_TRIM = (
     (0, oblong(-1, 0, 1, 0.2), "black"), (0, oblong(-0.3, 0.28, 0.3, 0.48), "yellow"),
     *((0, oblong(left, 0.55, left + 0.29, 0.92), "red") for left in (-0.95, 0.66)),
@@ -152,7 +152,7 @@ CAR_TRIM = (
     *((6, oblong(left, 0.98, left + 0.25, 1.4), "black") for left in (-0.95, 0.7)),
 )
 # Railings, boards, garden wall, and a hedge, which is vegetation: metres between bars,
-# share of it filled, brightness behind the bars, unevenness of a hedge.
+# filled share of them, brightness behind the bars, unevenness of a hedge.
 FENCES = (
     (0.28, 0.45, 0.5, 0), (0.3, 0.8, 0.6, 0), (1.6, 0.12, 0.9, 0), (0.2, 1, 0.7, 0.3),
 )

@@ -1,12 +1,12 @@
-"""Laying out a street, painting it, and developing image and labels.
+"""Lays out a street, paints it, and makes the image and its labels.
 
-Every scene is a small three-dimensional street seen through a pinhole camera, so
-sizes, facades and shadows agree with one perspective. It is painted from far to
-near on one RGBA canvas whose fourth channel holds the surface under each pixel:
-image and labels come from the same strokes and cannot drift apart.
+Every scene is a small three-dimensional street seen through a pinhole camera, so that
+sizes, facades and shadows have one perspective. It is painted from far to near on one
+RGBA canvas, whose fourth channel holds the surface of each pixel. Image and labels come
+from the same strokes, so that they always agree.
 
-Classes share their colours on purpose (one palette paints houses, cars, fences and
-clothes): colour and position do not give a class away; shape, texture and context do.
+Classes share their colours on purpose: houses, cars, fences and clothes have one
+palette. Colour and position do not tell a class; shape, texture and context do.
 """
 
 import math
@@ -169,7 +169,7 @@ def ground_texture(
 
 
 def void_borders(labels: np.ndarray, patches: np.ndarray) -> np.ndarray:
-    """Void along some outlines, as hand-drawn labels have; thin classes stay whole."""
+    """Void along some outlines, as in hand-drawn labels; thin classes stay whole."""
     edge = np.zeros(labels.shape, bool)
     edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
     edge[1:] |= labels[1:] != labels[:-1]
@@ -180,7 +180,7 @@ def void_borders(labels: np.ndarray, patches: np.ndarray) -> np.ndarray:
 
 
 def develop(rng: np.random.Generator, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Texture, light and lens: the canvas becomes an image and its labels."""
+    """Makes an image and its labels from the canvas, with texture, light and lens."""
     codes = np.asarray(scene.canvas.getchannel("A"))[1::STEP, 1::STEP]
     size = height, width = codes.shape
     coarse = value_noise(rng, size, (12, 16), (30, 40))
@@ -207,15 +207,21 @@ def develop(rng: np.random.Generator, scene: Scene) -> tuple[np.ndarray, np.ndar
 def draw_scene(
     seed: int, index: int, height: int = 192, width: int = 256
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scene `index` of the endless series `seed`, at any size from about 32 x 32.
+    """Draws scene `index` of the endless series `seed`.
+
+    Args:
+        seed: number of the series.
+        index: number of the scene.
+        height: of the image, from about 32.
+        width: of the image, from about 32.
 
     Returns:
         The image, uint8 RGB (height, width, 3), and the labels, uint8 (height, width):
-        class ids 0..10 in CamVid's order, 255 where no class applies. Both depend on
-        the arguments alone, whatever was drawn before; size changes the resolution,
-        not the street.
+        class ids 0..10 in CamVid's order, 255 for void. Both depend only on the
+        arguments. Height and width change the resolution, but not the street.
     """
-    # One stream composes, one adds grain: the street is the same at every size.
+    # One stream lays out, the other adds grain, so that the street is the same at every
+    # size.
     rng, grain = (np.random.default_rng([seed, index, use]) for use in range(2))
     scene = Scene(rng, height * STEP, width * STEP)
     draw_ground(scene)

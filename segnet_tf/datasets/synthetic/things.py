@@ -1,4 +1,4 @@
-"""Painting each kind of thing: ground, houses, fences, trees, cars and figures."""
+"""Paints each kind of thing: ground, houses, fences, trees, cars and figures."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ from segnet_tf.datasets.synthetic.view import Scene, shaded
 
 
 def draw_band(scene: Scene, x: Pair, z: Pair, colour: Colour, surface: str) -> None:
-    """Strip of ground between two lateral positions, following the bend."""
+    """Strip of ground between two lateral positions, which follows the bend."""
     near, far = max(z[0], NEAR), max(z[1], 1.0)
     steps = [near * (far / near) ** (step / 13) for step in range(14)]
     left = [scene.camera.project(x[0], 0.0, step) for step in steps]
@@ -56,7 +56,7 @@ def draw_ground(scene: Scene) -> None:
 
 
 def draw_markings(scene: Scene) -> None:
-    """Centre line, kerb lines and a zebra crossing: painted, yet still road."""
+    """Centre line, kerb lines and a zebra crossing; all of them are road."""
     rng, half, far = scene.rng, scene.half, scene.end - 8
     white = shaded(TONES["white"], rng.uniform(0.75, 1.05))
     dash, gap = rng.uniform(1.5, 4), rng.uniform(1.5, 6)
@@ -193,7 +193,7 @@ def draw_car(
         return x + a * sin + b * cos, y, z + a * cos - b * sin
 
     def face(corners: Sequence[Point], colour: Colour) -> bool:
-        """Fill a face listed clockwise from outside; False if it looks away."""
+        """Fills a face listed clockwise from outside; False if it faces away."""
         seen = [scene.camera.project(*place(*corner)) for corner in corners]
         pairs = zip(seen, seen[1:] + seen[:1], strict=True)
         shown = sum(u * q - p * v for (u, v), (p, q) in pairs) > 0
@@ -209,7 +209,7 @@ def draw_car(
         body = shaded(paint, scene.facing(side * cos, -side * sin))
         for points, colour in flank_parts(outline, body, glass):
             if not face([(a, side, y) for a, y in points[::side]], colour):
-                break  # nor does what the flank carries
+                break  # the parts on the flank face away, too
     for edge, ((a0, y0), (a1, y1)) in enumerate(pairwise(outline)):
         steep = (y1 - y0) / math.hypot(a1 - a0, y1 - y0)
         shade = scene.facing(-sin * steep, -cos * steep) + 0.25 * (1 - abs(steep))
@@ -239,10 +239,10 @@ def flank_parts(
 def draw_figure(
     scene: Scene, parts: Parts, surface: str, at: Point, unit: float, flip: float = 1
 ) -> None:
-    """Flat figure facing the camera, standing `at`; `unit`: metres to its unit."""
+    """Flat figure that faces the camera and stands `at`; `unit`: metres per unit."""
     (x, lift, z), (u, v) = at, scene.camera.project(*at)
     scale, light = scene.camera.focal / z * unit, 0.5 + 0.5 * scene.facing(0, -1)
-    # Poles are a class of their own: never so thin that they vanish.
+    # Poles are a class of their own, so that they must not be too thin to see.
     thin = (0.011 if surface == "pole" else 0.007) * scene.canvas.height
     names = "paint", "coat", "trousers", "hair"
     tones = {**TONES, **{name: scene.pick(PAINTS) for name in names}}

@@ -1,4 +1,4 @@
-"""A scene: its camera, light and street, and the canvases it is painted on."""
+"""A scene: its camera, light and street, and its canvases."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -38,14 +38,14 @@ class Camera(NamedTuple):
 
 
 class Scene:
-    """View, light and street of one scene, and the canvases it is painted on."""
+    """View, light, street and canvases of one scene."""
 
     def __init__(self, rng: np.random.Generator, height: int, width: int) -> None:
-        """Choose the scene; `height` and `width` of its canvas are in pixels."""
+        """Chooses the scene; `height` and `width` of its canvas are in pixels."""
         self.rng = rng
         self.half = rng.uniform(2.3, 5.2)  # half the road's width, metres
         self.walks = rng.uniform(1.8, 5.5, 2).tolist()  # pavements, left and right
-        self.yards = rng.choice((0, 0, 2, 4), 2).tolist()  # from there to the houses
+        self.yards = rng.choice((0, 0, 2, 4), 2).tolist()  # from pavement to houses
         self.crossing = rng.uniform(14, 90)  # depth of the side street
         self.end = rng.uniform(35, 110)  # depth where buildings close the street
         self.camera = Camera(
@@ -59,7 +59,7 @@ class Scene:
         weather = WEATHERS[rng.integers(len(WEATHERS))]
         _, self.haze, self.direct, reach, _ = weather  # direct: share of light, 0..1
         angle, long = rng.uniform(0, 2 * math.pi), rng.uniform(*reach)
-        # Where the shadow of a 1 m post ends, (x, z) from its foot.
+        # The end of a 1 m post's shadow, (x, z) from its foot.
         self.sun = math.sin(angle) * long, math.cos(angle) * long
         self.canvas = paint_sky(rng, (height, width), self.camera.horizon, weather)
         self.draw = ImageDraw.Draw(self.canvas)
@@ -68,7 +68,7 @@ class Scene:
         self.items: list[tuple[float, Callable[[], None]]] = []
 
     def put(self, z: float, draw: Callable, *args: object) -> None:
-        """Have `draw` called in its turn, after all that lies deeper than `z`."""
+        """Adds a call of `draw` at depth `z`; deeper things are drawn before."""
         self.items.append((z, partial(draw, self, *args)))
 
     def pick(self, palette: Sequence[Colour], spread: float = 10.0) -> list[float]:
@@ -97,7 +97,7 @@ class Scene:
     def panel(
         self, line: Line, span: Pair, rise: Pair, colour: Colour, surface: str
     ) -> None:
-        """Upright rectangle over `line`: from share to share of it, metres up."""
+        """Upright rectangle over `line`: `span` in shares of it, `rise` in metres."""
         ((ax, az), (bx, bz)), outline = (
             line,
             oblong(span[0], rise[0], span[1], rise[1]),
@@ -119,7 +119,7 @@ class Scene:
             self.draw_shade.polygon(points, 255)
 
     def cast_post(self, x: float, z: float, height: float, width: float) -> None:
-        """Shadow of a post, `width` across whichever way it falls."""
+        """Shadow of a post, `width` across in every direction."""
         across = width / 2 / math.hypot(*self.sun)
         dx, dz = across * self.sun[1], -across * self.sun[0]
         outline = oblong(-1, 0, 1, height)
@@ -133,7 +133,7 @@ def shaded(colour: Colour, factor: float) -> list[float]:
 def value_noise(
     rng: np.random.Generator, size: tuple[int, int], *grids: tuple[int, int]
 ) -> np.ndarray:
-    """Random grids (rows, columns), each laid over the next finer; float32 -1..1."""
+    """Sum of random grids (rows, columns) from coarse to fine; float32 -1..1."""
     noise = rng.integers(0, 256, grids[0], np.uint8)
     for rows, columns in grids[1:]:
         under = Image.fromarray(noise).resize((columns, rows), Image.Resampling.BICUBIC)
@@ -152,7 +152,7 @@ def paint_sky(
     """RGBA canvas of `size` (height, width): clouds over a vertical gradient."""
     zenith, low, _, _, cover = weather
     height, width = size
-    grid = (72, 96)  # clouds are soft: painted small, then enlarged
+    grid = (72, 96)  # small, then enlarged, because clouds are soft
     rise = np.linspace(0, height / horizon, grid[0]).clip(0, 1)[:, None, None] ** 1.5
     clear = np.add(zenith, rng.normal(0, 9, 3)) * (1 - rise) + np.array(low) * rise
     clouds = value_noise(rng, grid, (6, 3), (12, 6), (24, 12), (48, 24))[..., None]
