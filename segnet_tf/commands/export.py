@@ -37,7 +37,7 @@ from segnet_tf.inference.tiling import check_size
 
 __all__ = ["main"]
 
-INPUTS = {"uint8": "bytes", "float32": "floats"}
+INPUTS = ("uint8", "float32")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -3,8 +3,10 @@
 import os
 from dataclasses import replace
 
+import numpy as np
+
 from segnet_tf.datasets import camvid, folder, sun_rgbd, synthetic, tfds
-from segnet_tf.datasets.dataset import Split
+from segnet_tf.datasets.dataset import IGNORE_LABEL, Split
 from segnet_tf.datasets.images import grey
 from segnet_tf.errors import UserError
 
@@ -43,14 +45,47 @@ def load(
         known = ", ".join(DATASETS)
         raise UserError(f"no data set {name!r}: choose from {known}")
     if name == "folder":
-        return folder.load(split, data_dir, channels)
+        return _checked(folder.load(split, data_dir, channels))
     if channels not in (1, 3):
         raise UserError(
             f"channels: {name} has RGB images, which give 3 channels, or 1 in grey, "
             f"not {channels}"
         )
-    loaded = DATASETS[name](split, data_dir)
+    loaded = _checked(DATASETS[name](split, data_dir))
     return loaded if channels == 3 else _in_grey(loaded)
+
+
+def _checked(split: Split) -> Split:
+    """The split, whose examples are checked when they are read.
+
+    A class id that there is not, or labels of another type, would otherwise be counted
+    as void or end the training in the middle.
+    """
+    classes, channels = split.info.num_classes, split.info.channels
+
+    def read(index: int):
+        image, labels = split.read(index)
+        where = f"{split.info.name}: {split.names[index]}"
+        for name, array, dimensions in (("image", image, 3), ("labels", labels, 2)):
+            if array.dtype != np.uint8 or array.ndim != dimensions:
+                raise UserError(
+                    f"{where}: {name} of {array.dtype} {array.shape}, but they must be "
+                    f"uint8 with {dimensions} dimensions"
+                )
+        if image.shape != (*labels.shape, channels):
+            raise UserError(
+                f"{where}: image {image.shape} and labels {labels.shape} do not fit: "
+                f"expected (height, width, {channels}) and (height, width)"
+            )
+        wrong = labels[(labels >= classes) & (labels != IGNORE_LABEL)]
+        if wrong.size:
+            raise UserError(
+                f"{where}: class id {wrong.max()}, but the ids are 0 to {classes - 1} "
+                f"(and {IGNORE_LABEL} for void)"
+            )
+        return image, labels
+
+    return replace(split, read=read)
 
 
 def _in_grey(split: Split) -> Split:

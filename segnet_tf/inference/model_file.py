@@ -8,6 +8,7 @@ predictions.
 
 import json
 import os
+import re
 import zipfile
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -131,6 +132,12 @@ def load_model(path: str | os.PathLike):
     try:
         return keras.models.load_model(path, compile=False)
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+        unknown = re.search(r"Could not locate class '(\w+)'", str(error))
+        if unknown:
+            raise UserError(
+                f"{path}: has a layer {unknown[1]!r} that is not known here: layers of "
+                "your own are registered in segnet_tf/layers/__init__.py"
+            ) from error
         reason = str(error).strip().split("\n")[0]
         raise UserError(f"{path}: no model that can be loaded ({reason})") from error
 

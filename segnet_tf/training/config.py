@@ -33,8 +33,11 @@ class Data:
 
     dataset: str = option("synthetic", f"data set: {', '.join(DATASETS)}", DATASETS)
     data_dir: str | None = option(None, "folder of the data set")
-    train_split: str = option("train", "split to train on, or text file of frame names")
-    val_split: str = option("val", "split to validate on, or text file of frame names")
+    train_split: str = option(
+        "train",
+        "split to train on; for camvid and folder also a text file of image names",
+    )
+    val_split: str = option("val", "split to validate on, likewise")
     channels: int = option(
         3,
         "channels of an image: 1 grey, 3 RGB; folder also 4, RGBA as stored, such as "

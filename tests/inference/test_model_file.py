@@ -137,3 +137,29 @@ def test_plain_keras_needs_the_layers_alone():
     command = [sys.executable, "-c", LOAD_ALONE, *map(str, OLD)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run(command, env=environment, check=True, capture_output=True)
+
+
+def test_a_layer_that_nobody_registers_is_named(tmp_path):
+    """Of a class that the loading process does not have."""
+
+    @keras.saving.register_keras_serializable("elsewhere")
+    class Gate(keras.layers.Layer):
+        def call(self, x):
+            return x
+
+    image = keras.Input((None, None, 3))
+    keras.Model(image, Gate()(image)).save(tmp_path / "m.keras")
+    code = (
+        "import segnet_tf\n"
+        "try:\n    segnet_tf.load_model('m.keras')\n"
+        "except ValueError as error:\n    print(error)\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert said.startswith("m.keras: has a layer 'Gate' that is not known here")
+    assert said.count("\n") == 1

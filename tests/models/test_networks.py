@@ -33,6 +33,11 @@ def test_parameters_of_the_paper():
     assert trainable_parameters(SegNetBasic()) == 1_416_075
 
 
+@ALL
+def test_the_record_says_how_many_parameters(name):
+    assert trainable_parameters(build(name)) == NETWORKS[name].parameters
+
+
 def test_segnet_lite_is_small():
     assert trainable_parameters(SegNetLite()) <= 1_500_000
 

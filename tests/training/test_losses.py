@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from segnet_tf.datasets import camvid
 from segnet_tf.datasets.class_weights import (
@@ -10,6 +11,7 @@ from segnet_tf.datasets.class_weights import (
     median_frequency_weights,
 )
 from segnet_tf.datasets.dataset import class_pixel_counts
+from segnet_tf.training.losses import LOSSES
 from segnet_tf.training.pixel_loss import PixelLoss
 
 CAMVID_WEIGHTS = (
@@ -174,3 +176,20 @@ def test_log_weights_are_enets():
     pixels = np.array([[60, 0, 10], [20, 0, 10]])
     shares = np.array([0.8, 0.0, 0.2])
     np.testing.assert_allclose(log_frequency_weights(pixels), 1 / np.log(1.1 + shares))
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_every_loss_keeps_the_contract(kind, rng):
+    """A float32 scalar; nothing to learn from ignored pixels; class weights count."""
+    labels = rng.integers(0, 4, (2, 6, 8)).astype(np.uint8)
+    labels[:, :2] = 255
+    logits = tf.Variable(rng.normal(size=(2, 6, 8, 4)).astype(np.float32))
+    with tf.GradientTape() as tape:
+        loss = PixelLoss(kind)(labels, logits)
+    assert loss.shape == () and loss.dtype == "float32" and float(loss) > 0
+    gradient = tape.gradient(loss, logits).numpy()
+    assert np.abs(gradient[:, :2]).max() == 0 < np.abs(gradient[:, 2:]).max()
+    void = np.full_like(labels, 255)
+    assert float(PixelLoss(kind)(void, logits)) == 0
+    weighted = float(PixelLoss(kind, (3.0, 3.0, 3.0, 3.0))(labels, logits))
+    assert weighted > 1.5 * float(loss)
