@@ -27,6 +27,10 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: the flags; None: those of the command line.
     """
     found = _parser().parse_args(arguments)
+    if found.reliability not in (None, True):
+        raise UserError(
+            f"--reliability: takes no value: give --samples {found.reliability}"
+        )
     if found.samples is not None and found.samples < 1:
         raise UserError(f"--samples: {found.samples}, must be at least 1")
     path = find_model(found.model, forms=("model.keras",))
@@ -43,7 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
             f"{output}: is a file, but the results need a folder: choose another "
             "--output"
         )
-    score(path, split, output, found.samples, found.reliability)
+    score(path, split, output, found.samples, bool(found.reliability))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--reliability",
-        action="store_true",
+        nargs="?",
+        const=True,
+        metavar="",
         help="also write reliability.png and reliability.json: is the model right as "
         "often as it says?",
     )

@@ -10,6 +10,7 @@ command exits with 1.
 """
 
 import argparse
+import math
 import sys
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,12 @@ from segnet_tf.inference.tiling import check_size
 __all__ = ["main"]
 
 INPUTS = ("uint8", "float32")
+
+MOST_BY_DEFAULT = 10**6
+"""Pixels of an export whose size nobody gave; --size may ask for more."""
+
+TRIAL_SIZE = (384, 480)
+"""Height and width to compare on, if the model does not know its images' size."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -143,7 +150,9 @@ def export(found: argparse.Namespace) -> bool:
     from segnet_tf.inference.receptive_field import size_multiple
 
     model = load_model(source)
-    size = found.size or rounded_up(info.image_size, size_multiple(model))
+    size = found.size or default_size(
+        info.image_size or TRIAL_SIZE, size_multiple(model)
+    )
     calibration = calibration_images(files, size, info.channels)
     options = {
         "size": size,
@@ -162,7 +171,8 @@ def export(found: argparse.Namespace) -> bool:
         about = parity.tflite_report(path) if found.format == "tflite" else None
         return parity.measure(model, runtime, options["quantize"], images, split, about)
 
-    print(f"{source} -> {output}")
+    sized = " at {}x{}".format(*size) if "size" in form.takes else ""
+    print(f"{source} -> {output}{sized}")
     report = parity.accept(output, write, measured)
     print(parity.summary(report))
     return report["passed"] is not False
@@ -195,13 +205,21 @@ def _split(found: argparse.Namespace, source: Path, info: DatasetInfo) -> Split 
     return split
 
 
-def rounded_up(size: tuple[int, int] | None, multiple: int) -> tuple[int, int]:
-    """A height and width, each rounded up to a multiple. None stands for 384x480.
+def default_size(trained: tuple[int, int], multiple: int) -> tuple[int, int]:
+    """The size of the training images, rounded up to multiples.
 
-    >>> rounded_up((360, 480), 16)
+    Of photos, as many pixels in their proportion as `MOST_BY_DEFAULT`: a file of their
+    own size would take gigabytes, and larger images are run in tiles anyway.
+
+    >>> default_size((360, 480), 16)
     (368, 480)
+    >>> default_size((3000, 4000), 16)
+    (880, 1168)
     """
-    height, width = (-(-side // multiple) * multiple for side in size or (384, 480))
+    share = min(1.0, (MOST_BY_DEFAULT / (trained[0] * trained[1])) ** 0.5)
+    height, width = (
+        max(1, math.ceil(share * side / multiple)) * multiple for side in trained
+    )
     return height, width
 
 

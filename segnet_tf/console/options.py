@@ -101,11 +101,31 @@ def check_options(record: Any) -> None:
     for each in fields(record):
         value = getattr(record, each.name)
         choices, bound = each.metadata.get("choices"), each.metadata.get("bound")
+        if not _has_type_of(value, each.default):
+            kind = "text" if each.default is None else type(each.default).__name__
+            raise UserError(f"{each.name}: {value!r} is not of type {kind}")
         if choices is not None and value not in choices:
             listed = ", ".join(map(str, choices))
             raise UserError(f"{each.name}: no {value!r}: choose from {listed}")
         if bound is not None and not bound.holds(value):
             raise UserError(f"{each.name}: {value}, {bound.says}")
+
+
+def _has_type_of(value: Any, default: Any) -> bool:
+    """Whether a value is of the type of an option's default; None stands for text."""
+    if default is None:
+        return value is None or isinstance(value, str)
+    if isinstance(default, tuple):
+        return (
+            isinstance(value, tuple | list)
+            and len(value) == len(default)
+            and all(map(_has_type_of, value, default))
+        )
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    if isinstance(default, float):
+        return isinstance(value, int | float)
+    return isinstance(value, type(default))
 
 
 def add_flags(parser: Any, record: Any) -> None:

@@ -76,16 +76,19 @@ class Run:
             UserError: if there is none; the message lists the options that differ.
         """
         folders = [Path(output)] if output else _runs_newest_first(config)
-        wanted = json.loads(json.dumps(config.as_options()))
+        wanted = _as_json(config)
         differing = []
         for folder in folders:
             if not (folder / "config.json").is_file():
                 continue
+            try:
+                stored = _read_options(folder / "config.json")
+            except UserError as error:
+                # Another run's folder must not keep this one from going on.
+                differing.append(str(error))
+                continue
             # A run that is older than an option had the option's default.
-            found = {
-                **TrainConfig().as_options(),
-                **_read_options(folder / "config.json"),
-            }
+            found = {**_as_json(TrainConfig()), **stored}
             # The data may have moved since.
             names = [
                 name
@@ -156,6 +159,11 @@ def _is_unused(folder: Path) -> bool:
         path.name in left or path.name.startswith(".writing-")
         for path in folder.iterdir()
     )
+
+
+def _as_json(config: TrainConfig) -> dict:
+    """The options as JSON gives them back: lists in place of tuples."""
+    return json.loads(json.dumps(config.as_options()))
 
 
 def _read_options(path: Path) -> dict:

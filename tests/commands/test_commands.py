@@ -149,7 +149,7 @@ SYNTHETIC = ("--model", SHIPPED_MODEL.with_name("segnet_lite_synthetic"))
 MISTAKES = {
     "no such data set folder": ("train.py", "--dataset=camvid", "--data-dir=nowhere"),
     "crop": ("train.py", "--crop=8x8"),
-    "choose from segnet_lite,": ("train.py", "--model=unet"),
+    "choose from segnet_lite,": ("train.py", "--model=no_such_network"),
     "encoder_weights": (
         "train.py",
         "--model=segnet_basic",

@@ -118,3 +118,26 @@ def test_options_find_their_group():
     assert TrainConfig.of(**config.as_options()) == config
     with pytest.raises(TypeError, match="no option 'epoch'"):
         TrainConfig.of(epoch=3)
+
+
+@pytest.mark.parametrize(
+    "options, kind",
+    [
+        ({"save_best": "last"}, "save_best: 'last' is not of type bool"),
+        ({"flip": 1}, "flip: 1 is not of type bool"),
+        ({"epochs": 2.5}, "epochs: 2.5 is not of type int"),
+        ({"epochs": True}, "epochs: True is not of type int"),
+        ({"epochs": "3"}, "epochs: '3' is not of type int"),
+        ({"crop": (64,)}, r"crop: \(64,\) is not of type tuple"),
+        ({"zoom": 1.0}, "zoom: 1.0 is not of type tuple"),
+        ({"data_dir": 3}, "data_dir: 3 is not of type text"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(options, kind):
+    with pytest.raises(UserError, match=f"^{kind}$"):
+        TrainConfig.of(**options)
+
+
+def test_whole_numbers_and_lists_will_do():
+    config = TrainConfig.of(learning_rate=1, crop=[64, 96], zoom=(1, 2))
+    assert config.optimization.learning_rate == 1

@@ -18,7 +18,7 @@ from keras import layers
 from networks import ON_DEVICE, network
 from numpy.testing import assert_allclose, assert_array_equal
 
-from segnet_tf.commands.export import output_path
+from segnet_tf.commands.export import MOST_BY_DEFAULT, default_size, output_path
 from segnet_tf.datasets import load
 from segnet_tf.datasets.dataset import DatasetInfo
 from segnet_tf.datasets.synthetic import INFO
@@ -763,3 +763,12 @@ def test_a_shipped_model_is_not_written_over(tmp_path, monkeypatch, name):
     monkeypatch.setattr("segnet_tf.commands.export.SHIPPED_MODELS", folders[1])
     path = output_path("tflite", None, "int8", folders[0] / name / "model.keras")
     assert path == Path("model_int8.tflite")
+
+
+@pytest.mark.parametrize("size", [(3000, 4000), (4000, 6000), (1500, 2000), (5, 4000)])
+def test_the_default_size_of_photos_is_a_megapixel(size):
+    height, width = default_size(size, 16)
+    assert height % 16 == width % 16 == 0
+    assert height * width <= 1.05 * MOST_BY_DEFAULT
+    if size[0] > 100:
+        assert height / width == pytest.approx(size[0] / size[1], rel=0.03)

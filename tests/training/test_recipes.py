@@ -92,3 +92,10 @@ def test_save_best_and_save_last_are_one_choice(monkeypatch):
 def test_a_slip_is_one_line(flags):
     with pytest.raises(UserError, match="^[^\n]*$"):
         command.main(flags)
+
+
+def test_the_number_that_reliability_took_is_answered():
+    from segnet_tf.commands import evaluate
+
+    with pytest.raises(UserError, match="^--reliability: takes no value: .*samples 20"):
+        evaluate.main(["--reliability", "20"])

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -112,3 +113,22 @@ def test_what_cannot_be_written_is_one_line(tmp_path):
         with replacing(tmp_path / "folder") as temporary:
             temporary.touch()
     assert not list(tmp_path.glob(".writing-*"))
+
+
+def test_another_runs_folder_does_not_keep_a_run_from_going_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    good = Path("runs/synthetic-segnet_basic")
+    begun(good)
+    for number, text in ((2, "{"), (3, '{"seed": 0}')):
+        other = good.with_name(f"{good.name}-{number}")
+        other.mkdir()
+        (other / "config.json").write_text(text)
+    assert Run.resumed(CONFIG, None).folder == good
+    with pytest.raises(UserError, match="nothing to resume.*damaged.*another seed"):
+        Run.resumed(CONFIG.replaced(seed=1), None)
+
+
+def test_options_that_a_run_does_not_name_had_their_defaults(tmp_path):
+    begun(tmp_path)
+    (tmp_path / "config.json").write_text('{"network": {"model": "segnet_basic"}}')
+    assert Run.resumed(CONFIG, str(tmp_path)).epoch == 0

@@ -322,3 +322,42 @@ def test_a_pooling_mode_is_for_networks_that_keep_positions(model):
     options = {**QUICK, "model": model, "pooling_mode": "window"}
     with pytest.raises(UserError, match=f"pooling_mode: {model} keeps no positions"):
         TrainConfig.of(**options)
+
+
+class Enough(Exception):
+    """Ends a run as soon as a test has seen what it came for."""
+
+
+def test_the_crops_of_a_run_are_those_of_its_options(tmp_path, monkeypatch):
+    drawn = []
+
+    def seen(image, labels, augmentation, seed):
+        drawn.append(augmentation)
+        raise Enough
+
+    monkeypatch.setattr("segnet_tf.training.trainer.augment", seen)
+    options = {**QUICK, "zoom": (0.7, 0.9), "flip": False, "corruption": 0.25}
+    with pytest.raises(Enough):
+        train(TrainConfig.of(**options), str(tmp_path / "run"))
+    assert drawn[0] == Augmentation(
+        QUICK["crop"], zoom=(0.7, 0.9), flip=False, corruption=0.25
+    )
+
+
+def test_a_run_gives_the_optimizer_its_encoder(tmp_path, monkeypatch):
+    given = []
+
+    def seen(config, steps, encoder):
+        given.append(encoder)
+        raise Enough
+
+    monkeypatch.setattr("segnet_tf.training.trainer.build_optimizer", seen)
+    for multiplier, expected in ((1.0, 0), (0.5, 8)):
+        config = TrainConfig.of(**QUICK, encoder_lr_multiplier=multiplier)
+        with pytest.raises(Enough):
+            train(config, str(tmp_path / f"run-{multiplier}"))
+        # Four convolutions and their batch normalisations.
+        assert len(given[-1]) == expected
+    assert {name.removesuffix("_bn") for name in given[-1]} == {
+        "conv1", "conv2", "conv3", "conv4"
+    }  # fmt: skip
