@@ -61,9 +61,9 @@ class Chromium:
         if self._session:
             message["sessionId"] = self._session
         self._browser.stdin.write(json.dumps(message).encode() + b"\0")
-        while (reply := self._next()).get("id") != self._count:
-            # Only an event.
-            pass
+        reply = self._next()
+        while reply.get("id") != self._count:  # an event
+            reply = self._next()
         if "error" in reply:
             raise RuntimeError(f"{method}: {reply['error']}")
         return reply["result"]

@@ -28,12 +28,10 @@ def missing_package(error: ModuleNotFoundError) -> UserError | None:
 
 def _install_command(package: str) -> str:
     """The command that installs all missing packages, in the required versions."""
-    for name in ("requirements-predict.txt", "requirements.txt"):
-        requirements = CHECKOUT / name
-        if requirements.is_file() and _lists(requirements, package):
-            return shlex.join(["pip", "install", "-r", str(requirements)])
-    requirements = CHECKOUT / "requirements.txt"
-    if requirements.is_file():
+    everything = CHECKOUT / "requirements.txt"
+    if everything.is_file():
+        light = CHECKOUT / "requirements-predict.txt"
+        requirements = light if _lists(light, package) else everything
         return shlex.join(["pip", "install", "-r", str(requirements)])
     missing = [line for line in _requirements() if not _is_installed(line)]
     return shlex.join(["pip", "install", *(missing or [package])])
@@ -44,7 +42,9 @@ MODULES = {"ai_edge_litert": "ai-edge-litert", "PIL": "pillow"}
 
 
 def _lists(requirements: Path, package: str) -> bool:
-    """Whether a file of requirements names a package."""
+    """Whether a file of requirements is there and names a package."""
+    if not requirements.is_file():
+        return False
     lines = requirements.read_text(encoding="utf-8").splitlines()
     return any(line.startswith(MODULES.get(package, package)) for line in lines)
 

@@ -11,7 +11,13 @@ from typing import Any
 from segnet_tf.console.packages import missing_package
 from segnet_tf.errors import UserError
 
-__all__ = ["import_tensorflow", "keras", "notices_kept_back", "tensorflow"]
+__all__ = [
+    "import_tensorflow",
+    "imported",
+    "keras",
+    "notices_kept_back",
+    "tensorflow",
+]
 
 
 @contextmanager
@@ -66,10 +72,22 @@ class LazyModule:
 
     def __init__(self, name: str):
         self._name = name
+        self._module: Any = None
 
     def __getattr__(self, attribute: str) -> Any:
-        import_tensorflow()
-        return getattr(import_module(self._name), attribute)
+        if self._module is None:
+            import_tensorflow()
+            self._module = import_module(self._name)
+        return getattr(self._module, attribute)
+
+
+def imported(path: str) -> Any:
+    """The object that "module:name" stands for; its module is imported now.
+
+    The records of the tables name their functions so.
+    """
+    module, name = path.split(":")
+    return getattr(import_module(module), name)
 
 
 tensorflow: Any = LazyModule("tensorflow")

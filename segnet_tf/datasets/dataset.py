@@ -16,6 +16,7 @@ __all__ = [
     "class_pixel_counts",
     "listed_lines",
     "typical_size",
+    "unknown_ids",
 ]
 
 IGNORE_LABEL = 255
@@ -118,6 +119,11 @@ class Split:
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return (self.read(index) for index in range(len(self)))
+
+
+def unknown_ids(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """The ids in labels that are neither a class nor `IGNORE_LABEL`, one per pixel."""
+    return labels[(labels >= num_classes) & (labels != IGNORE_LABEL)]
 
 
 def listed_lines(listing: Path) -> list[str]:

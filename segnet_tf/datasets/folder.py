@@ -31,6 +31,7 @@ from segnet_tf.datasets.dataset import (
     MissingSplit,
     Split,
     listed_lines,
+    unknown_ids,
 )
 from segnet_tf.datasets.images import IMAGE_SUFFIXES
 from segnet_tf.datasets.masks import read_pair
@@ -97,7 +98,7 @@ def load(
 
 def _read_pair(image_path: Path, mask_path: Path, info: DatasetInfo, table: dict):
     image, labels = read_pair(image_path, mask_path, table, info.channels)
-    wrong = labels[(labels >= info.num_classes) & (labels != IGNORE_LABEL)]
+    wrong = unknown_ids(labels, info.num_classes)
     if wrong.size:
         raise UserError(
             f"{mask_path}: class id {wrong.max()}, but classes.txt has the ids 0 to "
@@ -219,12 +220,11 @@ def _by_stem(folder: Path) -> dict[str, Path]:
             )
         found[stem] = path
     if not found:
-        unread = ", ".join(path.name for path in _subfolders(folder))
         raise UserError(
             f"{folder}: no images in it ({', '.join(sorted(IMAGE_SUFFIXES))})"
             + (
                 f"; of the folders in it, only {', '.join(SPLITS)} are read"
-                if unread
+                if _subfolders(folder)
                 else ""
             )
         )

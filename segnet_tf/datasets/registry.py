@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from segnet_tf.datasets import camvid, folder, sun_rgbd, synthetic, tfds
-from segnet_tf.datasets.dataset import IGNORE_LABEL, Split
+from segnet_tf.datasets.dataset import IGNORE_LABEL, Split, unknown_ids
 from segnet_tf.datasets.images import grey
 from segnet_tf.errors import UserError
 
@@ -77,7 +77,7 @@ def _checked(split: Split) -> Split:
                 f"{where}: image {image.shape} and labels {labels.shape} do not fit: "
                 f"expected (height, width, {channels}) and (height, width)"
             )
-        wrong = labels[(labels >= classes) & (labels != IGNORE_LABEL)]
+        wrong = unknown_ids(labels, classes)
         if wrong.size:
             raise UserError(
                 f"{where}: class id {wrong.max()}, but the ids are 0 to {classes - 1} "

@@ -6,10 +6,11 @@ function that writes it, a function that opens it and a record in `FORMATS`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
-__all__ = ["FORMATS", "PRECISIONS", "Bound", "Format", "Precision"]
+from segnet_tf.console.quiet import imported
+
+__all__ = ["FORMATS", "PRECISIONS", "Format", "Precision", "Tolerance"]
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,11 @@ class Format:
 
     def writer(self) -> Callable[..., Any]:
         """The function that writes an export."""
-        return _imported(self.write)
+        return imported(self.write)
 
     def opener(self) -> Callable[..., Any]:
         """The function that opens an export."""
-        return _imported(self.open)
-
-
-def _imported(path: str) -> Callable[..., Any]:
-    module, name = path.split(":")
-    return getattr(import_module(module), name)
+        return imported(self.open)
 
 
 FORMATS = {
@@ -71,7 +67,7 @@ FORMATS = {
 
 
 @dataclass(frozen=True)
-class Bound:
+class Tolerance:
     """How much an export may differ from its Keras model. None: not judged.
 
     Attributes:
@@ -96,13 +92,13 @@ class Precision:
     """
 
     help: str
-    bound: Bound
+    bound: Tolerance
 
 
 PRECISIONS = {
-    "none": Precision("float32", Bound(difference=1e-3, labels=0.9999)),
-    "float16": Precision("large constants in float16", Bound(labels=0.999)),
-    "dynamic": Precision("8-bit weights, float sums", Bound(mean_iou=0.01)),
-    "int8": Precision("8-bit arithmetic", Bound(mean_iou=0.01)),
+    "none": Precision("float32", Tolerance(difference=1e-3, labels=0.9999)),
+    "float16": Precision("large constants in float16", Tolerance(labels=0.999)),
+    "dynamic": Precision("8-bit weights, float sums", Tolerance(mean_iou=0.01)),
+    "int8": Precision("8-bit arithmetic", Tolerance(mean_iou=0.01)),
 }
 """Name of `--quantize` -> precision."""

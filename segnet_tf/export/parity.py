@@ -21,7 +21,7 @@ from segnet_tf.datasets.dataset import IGNORE_LABEL, Split
 from segnet_tf.datasets.images import grey
 from segnet_tf.datasets.registry import load
 from segnet_tf.export.describe import operator_lines, operators, peak_memory
-from segnet_tf.export.formats import PRECISIONS, Bound
+from segnet_tf.export.formats import PRECISIONS, Tolerance
 from segnet_tf.files import unfinished, write_json
 from segnet_tf.inference.model_file import LABELS_ENTRY
 from segnet_tf.inference.runtimes import Runtime
@@ -257,7 +257,7 @@ def _mean_ious(runtime: Runtime, reference, size, split: Split) -> dict:
     return {name: Scores.from_confusion(c).mean_iou for name, c in confusion.items()}
 
 
-def _verdict(report: dict, bound: Bound) -> dict:
+def _verdict(report: dict, bound: Tolerance) -> dict:
     """The bounds that the report breaks; `passed` is None if none could be judged."""
     judged, failures = False, []
     if bound.difference is not None and "typical_difference" in report:

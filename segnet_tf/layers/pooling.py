@@ -31,7 +31,8 @@ _POSITION_TYPES = {
 POOLING_MODES = tuple(_POSITION_TYPES)
 
 
-def _check_mode(mode: str) -> str:
+def check_mode(mode: str) -> str:
+    """The mode itself, or ValueError if there is none of that name."""
     if mode not in POOLING_MODES:
         raise ValueError(f"mode must be one of {POOLING_MODES}, not {mode!r}")
     return mode
@@ -199,7 +200,7 @@ class MaxPoolingWithArgmax2D(keras.layers.Layer):
 
     def __init__(self, mode: str = "argmax", **kwargs):
         super().__init__(**kwargs)
-        self.mode = _check_mode(mode)
+        self.mode = check_mode(mode)
         self.supports_jit = mode != "argmax"
 
     def call(self, x):
@@ -264,7 +265,7 @@ class MaxUnpooling2D(keras.layers.Layer):
 
     def __init__(self, mode: str = "argmax", **kwargs):
         super().__init__(**kwargs)
-        self.mode = _check_mode(mode)
+        self.mode = check_mode(mode)
 
     def call(self, values, positions, like=None):
         self._check(values, positions, like)

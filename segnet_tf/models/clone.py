@@ -4,7 +4,11 @@ from collections.abc import Callable
 
 import keras
 
-from segnet_tf.layers import POOLING_MODES, MaxPoolingWithArgmax2D, MaxUnpooling2D
+from segnet_tf.layers.pooling import (
+    MaxPoolingWithArgmax2D,
+    MaxUnpooling2D,
+    check_mode,
+)
 
 __all__ = ["as_float32", "clone", "one_tensor", "rebuilt", "with_pooling_mode"]
 
@@ -79,8 +83,7 @@ def with_pooling_mode(model: keras.Model, mode: str) -> keras.Model:
     Raises:
         ValueError: if the mode is unknown.
     """
-    if mode not in POOLING_MODES:
-        raise ValueError(f"mode must be one of {POOLING_MODES}, not {mode!r}")
+    check_mode(mode)
 
     def change(layer):
         if isinstance(layer, MaxPoolingWithArgmax2D | MaxUnpooling2D):

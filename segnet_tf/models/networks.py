@@ -6,9 +6,10 @@ a module with a builder, and add a record to this table (docs/extending.md).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any
 
+from segnet_tf.console.cli import chosen
+from segnet_tf.console.quiet import imported
 from segnet_tf.errors import UserError
 
 __all__ = ["NETWORKS", "Network", "build"]
@@ -59,7 +60,7 @@ class Network:
                 f"encoder_weights: none come with {model.name}: leave out "
                 "--encoder-weights"
             )
-        _imported(self.pretrained)(model, source)
+        imported(self.pretrained)(model, source)
 
 
 def build(name: str, num_classes: int = 11, **arguments):
@@ -76,16 +77,9 @@ def build(name: str, num_classes: int = 11, **arguments):
     Raises:
         UserError: if there is no network of that name.
     """
-    if name not in NETWORKS:
-        raise UserError(f"model: no {name!r}: choose from {', '.join(NETWORKS)}")
-    network = NETWORKS[name]
-    builder = _imported(network.builder)
+    network = chosen("model", name, NETWORKS)
+    builder = imported(network.builder)
     return builder(num_classes, **{"name": name, **network.arguments, **arguments})
-
-
-def _imported(path: str):
-    module, name = path.split(":")
-    return getattr(import_module(module), name)
 
 
 _VGG16: dict[str, Any] = {

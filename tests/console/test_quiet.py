@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from segnet_tf.console.quiet import notices_kept_back
+from segnet_tf.console import quiet
+from segnet_tf.console.quiet import LazyModule, imported, notices_kept_back
 
 
 def test_notices_are_dropped_and_the_rest_is_not(capfd):
@@ -20,3 +21,17 @@ def test_an_exception_brings_them_back(capfd):
         os.write(2, b"the reason\n")
         raise KeyError
     assert capfd.readouterr().err == "the reason\n"
+
+
+def test_a_lazy_module_is_imported_once(monkeypatch):
+    """Looking for devices, and keeping notices back, at each name would cost time."""
+    imports = []
+    monkeypatch.setattr(quiet, "import_tensorflow", lambda: imports.append(1))
+    lazy = LazyModule("json")
+    assert not imports
+    assert lazy.loads("[1]") == [1] and lazy.dumps([1]) == "[1]"
+    assert len(imports) == 1
+
+
+def test_a_record_names_its_function():
+    assert imported("json:loads")("[1]") == [1]

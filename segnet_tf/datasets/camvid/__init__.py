@@ -22,6 +22,7 @@ from segnet_tf.datasets.dataset import (
     MissingSplit,
     Split,
     listed_lines,
+    unknown_ids,
 )
 from segnet_tf.datasets.masks import read_pair
 from segnet_tf.errors import UserError
@@ -86,7 +87,7 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
         image_path, mask_path = pairs[index]
         image, mask = read_pair(image_path, mask_path)
         labels = np.where(mask == INFO.ignore_label, IGNORE_LABEL, mask)
-        wrong = labels[(labels >= INFO.num_classes) & (labels != IGNORE_LABEL)]
+        wrong = unknown_ids(labels, INFO.num_classes)
         if wrong.size:
             raise UserError(
                 f"{mask_path}: class id {wrong[0]}, expected 0 to {INFO.ignore_label}"
