@@ -50,8 +50,11 @@ def unpool_gradient(which, upstream):
     return gradient
 
 
-def encode(which, mode, width, dtype):
-    """The positions that a mode gives for `which`, of images `width` pixels wide."""
+def encode(which, mode, x):
+    """The positions that a mode gives for `which`, the winners in the images x."""
+    width, dtype = x.shape[2], x.dtype
+    if mode == "input":
+        return x
     if mode == "window":
         return which
     batch, height, columns, channels = which.shape

@@ -15,6 +15,10 @@ import tensorflow as tf
 from segnet_tf.datasets.dataset import Split
 from segnet_tf.errors import UserError
 
+REMEMBERED_BYTES = 2 * 2**30
+"""So much of a training split's decoded images stays in memory: all of CamVid, or
+5,000 images of its size. Reading and decoding was half of the work of the stream."""
+
 __all__ = [
     "batch_names",
     "evaluation_batches",
@@ -46,8 +50,10 @@ def training_batches(
         255.
     """
 
+    read = _remembering(split.read)
+
     def sample(n):
-        image, labels = _read(split, _shuffled_index(n, len(split), seed))
+        image, labels = _read(split, _shuffled_index(n, len(split), seed), read)
         return augment(image, labels, (seed, tf.cast(n, tf.int32)))
 
     counter = tf.data.Dataset.counter(start=start)
@@ -101,7 +107,27 @@ def reading_errors() -> Iterator[None]:
         raise UserError(found[1]) from None
 
 
-def _read(split: Split, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    image, labels = tf.numpy_function(split.read, [index], (tf.uint8, tf.uint8))
+def _remembering(read: Callable) -> Callable:
+    """The same reader, which decodes an image once as long as there is room."""
+    kept, room = {}, REMEMBERED_BYTES
+
+    def remembered(index):
+        nonlocal room
+        index = int(index)
+        if index in kept:
+            return kept[index]
+        image, labels = read(index)
+        size = image.nbytes + labels.nbytes
+        if size <= room:
+            kept[index] = image, labels
+            room -= size
+        return image, labels
+
+    return remembered
+
+
+def _read(split: Split, index: tf.Tensor, read: Callable | None = None) -> tuple:
+    read = read or split.read
+    image, labels = tf.numpy_function(read, [index], (tf.uint8, tf.uint8))
     image = tf.ensure_shape(image, (None, None, split.info.channels))
     return image, tf.ensure_shape(labels, (None,) * 2)

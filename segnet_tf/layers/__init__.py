@@ -4,6 +4,7 @@ Importing this folder registers all of them, so that Keras can load our files.
 """
 
 from segnet_tf.layers.batch_norm import FusedBatchNormalization
+from segnet_tf.layers.depthwise import FastDepthwiseConv2D
 from segnet_tf.layers.normalization import LocalResponseNormalization
 from segnet_tf.layers.pooling import (
     POOLING_MODES,
@@ -17,6 +18,7 @@ __all__ = [
     "BilinearKernel",
     "BilinearUpsampling2D",
     "CropLike",
+    "FastDepthwiseConv2D",
     "FusedBatchNormalization",
     "LocalResponseNormalization",
     "MaxPoolingWithArgmax2D",

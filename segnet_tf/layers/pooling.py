@@ -3,13 +3,14 @@
 SegNet's decoder has no learned upsampling. It puts every value back at the position
 of its maximum and leaves the rest zero (Badrinarayanan, Kendall, Cipolla, "SegNet",
 PAMI 2017, arXiv:1511.00561, section 3). The two layers here do that and no more.
-Positions have one of three representations, with equal values and gradients:
+Positions have one of four representations, with equal values and gradients:
 
-| mode     | positions                  | made of                    | for         |
-|----------|----------------------------|----------------------------|-------------|
-| `argmax` | int64 (B, h, w, C), flat   | the argmax op, scatter     | the default |
-| `window` | uint8 (B, h, w, C), 0 to 3 | comparisons, depth_to_space | memory, XLA |
-| `mask`   | x's dtype (B, h, w, 4C)    | arithmetic, depth_to_space | XNNPACK, XLA |
+| mode     | positions                  | made of                     | for           |
+|----------|----------------------------|-----------------------------|---------------|
+| `argmax` | int64 (B, h, w, C), flat   | the argmax op, scatter      | the default   |
+| `window` | uint8 (B, h, w, C), 0 to 3 | comparisons, depth_to_space | memory, XLA   |
+| `mask`   | x's dtype (B, h, w, 4C)    | arithmetic, depth_to_space  | XNNPACK, XLA  |
+| `input`  | x itself (B, H, W, C)      | max pooling's own gradient  | fast training |
 
 In every mode the window is 2x2 with stride 2 and "same" padding, so h = ceil(H / 2),
 and the first maximum in row-major order wins a tie. Ties are frequent: after a ReLU
@@ -19,16 +20,22 @@ many windows are all zero.
 import keras
 import tensorflow as tf
 
+from segnet_tf.layers.devices import has_gpu
+
 __all__ = ["POOLING_MODES", "MaxPoolingWithArgmax2D", "MaxUnpooling2D"]
 
 _POSITION_TYPES = {
     "argmax": ("int",),
     "window": ("uint8",),
     "mask": ("float", "bfloat"),
+    "input": ("float", "bfloat"),
 }
 """The beginnings of the positions' dtype names, by mode."""
 
 POOLING_MODES = tuple(_POSITION_TYPES)
+
+JIT_MODES = ("window", "mask")
+"""The modes that XLA can compile."""
 
 
 def check_mode(mode: str) -> str:
@@ -115,7 +122,10 @@ def _window_index(phases: list[tf.Tensor]) -> tf.Tensor:
 
 
 def _max_pool(x: tf.Tensor, mode: str) -> tuple[tf.Tensor, tf.Tensor]:
-    """Pooled values and positions for the modes "window" and "mask"."""
+    """Pooled values and positions for every mode but "argmax"."""
+    if mode == "input":
+        pooled = _max_pool(x, "window")[0] if has_gpu() else _plain_max_pool(x)
+        return pooled, tf.stop_gradient(x)
 
     # The gradient of pooling is unpooling. It is defined here because XLA's own gives
     # the gradient of a tie to another than the first maximum.
@@ -140,10 +150,56 @@ def _max_pool(x: tf.Tensor, mode: str) -> tuple[tf.Tensor, tf.Tensor]:
     return pool(x)
 
 
+def _plain_max_pool(x: tf.Tensor) -> tf.Tensor:
+    return tf.nn.max_pool2d(x, 2, 2, "SAME")
+
+
+@tf.custom_gradient
+def _unpool_to_maxima(values: tf.Tensor, x: tf.Tensor):
+    """Values at the first maxima of x (B, H, W, C)'s windows: max pooling's gradient.
+
+    TensorFlow's kernels for the CPU give the gradient to the first maximum. One of them
+    takes a fifth of the time of comparisons and depth_to_space.
+    """
+    pooled = _plain_max_pool(x)
+
+    def put(values):
+        return tf.raw_ops.MaxPoolGrad(
+            orig_input=x,
+            orig_output=pooled,
+            grad=values,
+            ksize=[1, 2, 2, 1],
+            strides=[1, 2, 2, 1],
+            padding="SAME",
+        )
+
+    def gradient(unpooled_gradient):
+        # A mean over a window whose other entries are zero, times the number of
+        # entries, is the entry at the maximum, exactly. MaxPoolGradGrad would gather
+        # it, too, but takes four times as long.
+        taken = unpooled_gradient * put(tf.ones_like(values))
+        means = tf.nn.avg_pool2d(taken, 2, 2, "SAME")
+        return means * _entries(x, means.dtype), None
+
+    return put(values), gradient
+
+
+def _entries(x: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """The number of entries in every 2x2 window of x: (h, w, 1), 4 but at odd ends."""
+    rows, columns = (
+        tf.minimum(2, size - tf.range(0, size, 2)) for size in spatial_shape(x)
+    )
+    return tf.cast(rows[:, None, None] * columns[None, :, None], dtype)
+
+
 def _unpool(values, positions, mode: str, height, width) -> tf.Tensor:
     """Values at their positions, zero elsewhere: (B, height, width, C)."""
     if mode == "argmax":
         return _scatter(values, positions, height, width)
+    if mode == "input":
+        if not has_gpu():
+            return _unpool_to_maxima(values, positions)
+        mode, positions = "window", _window_index(corners(positions))
     if mode == "window":
         zero = tf.zeros_like(values)
         parts = [tf.where(positions == k, values, zero) for k in range(4)]
@@ -174,8 +230,8 @@ class MaxPoolingWithArgmax2D(keras.layers.Layer):
     rounded up (Caffe's ceil mode), so that 45 rows become 23.
 
     Args:
-        mode: the representation of positions, "argmax", "window" or "mask"; see
-            `segnet_tf.layers.pooling`.
+        mode: the representation of positions, "argmax", "window", "mask" or "input";
+            see `segnet_tf.layers.pooling`.
 
     Input: float tensor (B, H, W, C), any H and W.
     Output: `(pooled, positions)`, with h = ceil(H / 2) and w = ceil(W / 2):
@@ -183,10 +239,13 @@ class MaxPoolingWithArgmax2D(keras.layers.Layer):
         positions: argmax: int64 (B, h, w, C), `(y * W + x) * C + c` in the unpadded
             input, without the batch; window: uint8 (B, h, w, C), 0 top left, 1 top
             right, 2 bottom left, 3 bottom right; mask: compute dtype (B, h, w, 4C),
-            one-hot over these four corners, in blocks of C channels.
+            one-hot over these four corners, in blocks of C channels; input: the input
+            itself, whose maxima the unpooling finds again.
 
     The gradient goes to the first maximum; positions have no gradient. XLA has no
-    kernel for the op of mode "argmax", so that `supports_jit` is False in this mode.
+    kernel for the op of mode "argmax", and its max pooling gives the gradient of a tie
+    to another than the first, so that `supports_jit` is False in the modes "argmax" and
+    "input".
 
     Raises:
         ValueError: if the mode is unknown or the input is not (B, H, W, C).
@@ -201,7 +260,7 @@ class MaxPoolingWithArgmax2D(keras.layers.Layer):
     def __init__(self, mode: str = "argmax", **kwargs):
         super().__init__(**kwargs)
         self.mode = check_mode(mode)
-        self.supports_jit = mode != "argmax"
+        self.supports_jit = mode in JIT_MODES
 
     def call(self, x):
         _check_rank("x", x.shape)
@@ -222,9 +281,10 @@ class MaxPoolingWithArgmax2D(keras.layers.Layer):
         pooled = (batch, _half(height), _half(width), channels)
         dtype = {"argmax": "int64", "window": "uint8"}.get(self.mode)
         depth = 4 * channels if self.mode == "mask" else channels
+        positions = x.shape if self.mode == "input" else (*pooled[:3], depth)
         return (
             keras.KerasTensor(pooled, self.compute_dtype),
-            keras.KerasTensor((*pooled[:3], depth), dtype or self.compute_dtype),
+            keras.KerasTensor(positions, dtype or self.compute_dtype),
         )
 
     def get_config(self):
@@ -246,7 +306,8 @@ class MaxUnpooling2D(keras.layers.Layer):
         like: optional tensor (B, H, W, any), the pooling's input. The output takes its
             height and width; its values are not read. Without it the output is exactly
             twice as high and wide as `values`. This is right only if the pooling's
-            input had an even height and width: flat positions depend on the width.
+            input had an even height and width: flat positions depend on the width. Mode
+            "input" needs no `like`.
     Output: (B, H, W, C) in the layer's compute dtype, at most one nonzero value in each
         window.
 
@@ -269,6 +330,8 @@ class MaxUnpooling2D(keras.layers.Layer):
 
     def call(self, values, positions, like=None):
         self._check(values, positions, like)
+        if like is None and self.mode == "input":
+            like = positions
         if like is None:
             height, width = (2 * size for size in spatial_shape(values))
         else:
@@ -278,6 +341,8 @@ class MaxUnpooling2D(keras.layers.Layer):
     def compute_output_spec(self, values, positions, like=None):
         self._check(values, positions, like)
         batch, height, width, channels = values.shape
+        if like is None and self.mode == "input":
+            like = positions
         if like is None:
             doubled = (None if size is None else 2 * size for size in (height, width))
             return keras.KerasTensor((batch, *doubled, channels), self.compute_dtype)
@@ -300,10 +365,12 @@ class MaxUnpooling2D(keras.layers.Layer):
         if not dtype.startswith(_POSITION_TYPES[self.mode]):
             raise ValueError(f"positions of {dtype} do not fit mode {self.mode!r}")
         channels = values.shape[-1] * (4 if self.mode == "mask" else 1)
-        expected = (*values.shape[:3], channels)
-        if len(positions.shape) != 4 or any(
+        expected, have = (*values.shape[:3], channels), tuple(positions.shape)
+        if self.mode == "input" and len(have) == 4:
+            have = (have[0], *map(_half, have[1:3]), have[3])
+        if len(have) != 4 or any(
             None not in pair and pair[0] != pair[1]
-            for pair in zip(positions.shape, expected, strict=True)
+            for pair in zip(have, expected, strict=True)
         ):
             raise ValueError(
                 f"positions {tuple(positions.shape)} do not fit values "

@@ -2,7 +2,12 @@
 
 from keras import layers
 
-from segnet_tf.layers import BilinearKernel, CropLike, FusedBatchNormalization
+from segnet_tf.layers import (
+    BilinearKernel,
+    CropLike,
+    FastDepthwiseConv2D,
+    FusedBatchNormalization,
+)
 
 __all__ = [
     "classifier",
@@ -45,7 +50,7 @@ def conv_bn(x, filters: int, name: str, kernel_size: int = 3, gamma: str = "ones
 
 def depthwise_bn(x, kernel_size: int, name: str, dilation: int = 1):
     """Depthwise convolution without bias, then batch normalisation."""
-    x = layers.DepthwiseConv2D(
+    x = FastDepthwiseConv2D(
         kernel_size,
         padding="same",
         dilation_rate=dilation,

@@ -161,14 +161,25 @@ FCNS = {
 }
 """The networks of Long, Shelhamer and Darrell, with the same encoder as SegNet."""
 
+_LITE: dict[str, Any] = {
+    "builder": "segnet_tf.models.segnet_lite:SegNetLite",
+    "pretrained": "segnet_tf.models.segnet_lite:load_imagenet_encoder",
+    "brings_weights": True,
+}
+
 NETWORKS = {
     "segnet_lite": Network(
-        builder="segnet_tf.models.segnet_lite:SegNetLite",
         summary="small: EfficientNet-Lite0's encoder, separable decoder",
         parameters=754_539,
         encoder="block10_add",
-        pretrained="segnet_tf.models.segnet_lite:load_imagenet_encoder",
-        brings_weights=True,
+        **_LITE,
+    ),
+    "segnet_lite1": Network(
+        summary="segnet_lite with EfficientNet-Lite1's encoder, deeper by four blocks",
+        parameters=1_043_051,
+        encoder="block14_add",
+        arguments={"encoder": "lite1"},
+        **_LITE,
     ),
     "segnet": Network(
         builder="segnet_tf.models.segnet:SegNet",

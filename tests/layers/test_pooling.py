@@ -22,9 +22,10 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
 import segnet_tf
+from segnet_tf.layers import pooling
 from segnet_tf.layers.pooling import MaxPoolingWithArgmax2D, MaxUnpooling2D
 
-MODES = ("argmax", "window", "mask")
+MODES = ("argmax", "window", "mask", "input")
 JIT_MODES = ("window", "mask")
 LAYERS = (MaxPoolingWithArgmax2D, MaxUnpooling2D)
 
@@ -41,6 +42,13 @@ def pair(mode, dtype=None):
 def tied(shape, seed=0):
     """Small integers, so that most windows have several maxima."""
     return np.random.default_rng(seed).integers(-2, 3, shape).astype(np.float32)
+
+
+def encoded_shape(mode, size, pooled_size):
+    """The shape of an image's positions, of three channels."""
+    if mode == "input":
+        return (*size, 3)
+    return (*pooled_size, 12 if mode == "mask" else 3)
 
 
 def half(shape):
@@ -90,7 +98,7 @@ def test_all_small_sizes_match_the_reference(mode, kind):
             pooled, positions, y = round_trip(mode, channels)(x, values)
 
             expected, which = reference.pool(x)
-            encoded = reference.encode(which, mode, shape[2], x.dtype)
+            encoded = reference.encode(which, mode, x)
             message = f"image of shape {shape}"
             assert positions.dtype == encoded.dtype
             assert_array_equal(pooled, expected, message)
@@ -119,6 +127,8 @@ def test_worked_example(mode):
     assert_array_equal(pooled[..., 1], np.zeros((2, 2, 2)))
     if mode == "mask":
         assert_array_equal(positions.numpy()[..., ::2], np.eye(4)[EXAMPLE_WHICH])
+    elif mode == "input":
+        assert_array_equal(positions, x)
     else:
         first = EXAMPLE_FLAT if mode == "argmax" else EXAMPLE_WHICH
         assert_array_equal(positions[..., 0], first)
@@ -168,10 +178,10 @@ def test_operations(mode):
     used = {operation.type for operation in graph.get_operations()}
     indexing = {"MaxPoolWithArgmax", "ArgMax", "ScatterNd", "GatherNd", "OneHot"}
     assert (used >= {"MaxPoolWithArgmax", "ScatterNd"}) == (mode == "argmax")
-    if mode == "mask":
+    if mode in ("mask", "input"):
         assert not used & indexing
     # XLA cannot compile max_pool_with_argmax; Keras must know before it tries.
-    assert pool.supports_jit == (mode != "argmax")
+    assert pool.supports_jit == (mode in JIT_MODES)
 
 
 # --- Gradients, and the ways of running ----------------------------------------------
@@ -220,7 +230,7 @@ def test_values_and_gradients_on_ties(mode, way):
         inner = reference.unpool_gradient(which, upstream)
         expected = (
             pooled,
-            reference.encode(which, mode, width, x.dtype),
+            reference.encode(which, mode, x),
             reference.unpool(pooled + values, which, height, width),
             reference.pool_gradient(which, inner, height, width),
             inner,
@@ -228,6 +238,15 @@ def test_values_and_gradients_on_ties(mode, way):
         names = ("pooled", "positions", "unpooled", "gradient of x", "of values")
         for name, result, wanted in zip(names, results, expected, strict=True):
             assert_array_equal(result, wanted, f"{name} at {height}x{width}")
+
+
+@pytest.mark.parametrize("way", ["eager", "unknown sizes"])
+def test_input_mode_compares_where_there_is_a_gpu(monkeypatch, way):
+    """There a kernel may give a tie to any of its maxima."""
+    monkeypatch.setattr(pooling, "has_gpu", lambda: True)
+    monkeypatch.setattr(pooling, "_unpool_to_maxima", None)
+    monkeypatch.setattr(pooling, "_plain_max_pool", None)
+    test_values_and_gradients_on_ties("input", way)
 
 
 @every_mode
@@ -287,16 +306,16 @@ def test_no_gradient_through_positions_or_like(mode):
 def test_symbolic_shapes(mode, size, pooled_size):
     pool, unpool = pair(mode)
     x = keras.KerasTensor((None, *size, 3))
-    channels = 12 if mode == "mask" else 3
-    dtype = {"argmax": "int64", "window": "uint8", "mask": "float32"}[mode]
-    doubled = tuple(n and 2 * n for n in pooled_size)
+    dtype = {"argmax": "int64", "window": "uint8"}.get(mode, "float32")
+    # Without `like` only mode "input" knows the size.
+    doubled = size if mode == "input" else tuple(n and 2 * n for n in pooled_size)
     for pool_spec, unpool_spec in (
         (pool, unpool),
         (pool.compute_output_spec, unpool.compute_output_spec),
     ):
         pooled, positions = pool_spec(x)
         assert pooled.shape == (None, *pooled_size, 3)
-        assert positions.shape == (None, *pooled_size, channels)
+        assert positions.shape == (None, *encoded_shape(mode, size, pooled_size))
         assert (pooled.dtype, positions.dtype) == ("float32", dtype)
         # The channels come from the values, never from `like`.
         like = keras.KerasTensor((None, *size, 5))
@@ -318,10 +337,9 @@ def test_static_shapes_inside_a_function(mode, size):
 
     outputs = function.get_concrete_function().structured_outputs
     smaller = tuple(n and (n + 1) // 2 for n in size)
-    channels = 12 if mode == "mask" else 3
     assert [tuple(output.shape) for output in outputs] == [
         (2, *smaller, 3),
-        (2, *smaller, channels),
+        (2, *encoded_shape(mode, size, smaller)),
         (2, *size, 3),
     ]
 
@@ -343,7 +361,7 @@ def test_functional_model(mode, size):
             model.predict([images, decoded], batch_size=2, verbose=0),
         ):
             assert_array_equal(results[0], expected)
-            encoded = reference.encode(which, mode, width, np.float32)
+            encoded = reference.encode(which, mode, images)
             assert_array_equal(results[1], encoded)
             y = reference.unpool(decoded, which, height, width)
             assert_array_equal(results[2], y)
@@ -383,7 +401,7 @@ def test_dtype_policies(mode, policy, dtype, apart):
     expected, which = reference.pool(rounded)
     if policy != "float64":
         assert np.any(which != reference.pool(x.numpy())[1])
-    encoded = reference.encode(which, mode, 7, rounded.dtype)
+    encoded = reference.encode(which, mode, rounded)
     assert (pooled.dtype, y.dtype) == (dtype, dtype)
     assert positions.dtype == encoded.dtype
     assert_array_equal(pooled, expected)
@@ -492,7 +510,9 @@ def test_pooling_what_was_unpooled_changes_nothing(mode, x):
     pooled, positions = pool(x)
     again, same_positions = pool(unpool(pooled, positions, like=x))
     assert_array_equal(again, pooled)
-    assert_array_equal(same_positions, positions)
+    ones = np.ones(pooled.shape, np.float32)
+    same = unpool(ones, same_positions, like=x)
+    assert_array_equal(same, unpool(ones, positions, like=x))
 
 
 @properties
@@ -643,8 +663,8 @@ def test_training_gives_the_same_weights(mode, jit_compile, trained_eagerly):
         assert_allclose(result, wanted, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("given", ["argmax", "window", "mask"])
-@pytest.mark.parametrize("taken", ["argmax", "window", "mask"])
+@pytest.mark.parametrize("given", MODES)
+@pytest.mark.parametrize("taken", MODES)
 def test_positions_of_another_mode_are_refused(given, taken, rng):
     x = rng.normal(size=(1, 4, 4, 3)).astype(np.float32)
     pooled, positions = MaxPoolingWithArgmax2D(given)(x)
