@@ -41,8 +41,8 @@ class Augmentation:
     """How much of each change a training crop gets.
 
     Image and labels always move together. A fourth channel moves with the others but
-    keeps its values: color_jitter, corruption and light imitate cameras, and the fourth
-    channel may hold any measurement.
+    keeps its values: color_jitter, corruption and lighting imitate cameras, and the
+    fourth channel may hold any measurement.
 
     Attributes:
         crop: height and width.
@@ -51,8 +51,8 @@ class Augmentation:
         color_jitter: brightness, contrast and saturation are each multiplied by a
             factor in 1 - color_jitter..1 + color_jitter.
         corruption: the share of the crops that get noise, blur or JPEG artefacts.
-        light: gamma is drawn from 1 / (1 + light)..1 + light, and the share of each
-            colour (the white balance) from a range half as wide.
+        lighting: gamma is drawn from 1 / (1 + lighting)..1 + lighting, and the share of
+            each colour (the white balance) from a range half as wide.
 
     Raises:
         UserError: if a value is out of its range.
@@ -76,7 +76,7 @@ class Augmentation:
     corruption: float = option(
         0.0, "share of the crops that get noise, blur or JPEG artefacts", bound=SHARE
     )
-    light: float = option(
+    lighting: float = option(
         0.0,
         "largest change of gamma and, by half, of the white balance",
         bound=BELOW_ONE,
@@ -189,9 +189,9 @@ def corruption(image, labels, augmentation: Augmentation, seed):
     return _on_picture(image, corrupted), labels
 
 
-def light(image, labels, augmentation: Augmentation, seed):
+def lighting(image, labels, augmentation: Augmentation, seed):
     """Changes gamma and white balance, as other cameras and other hours do."""
-    most = augmentation.light
+    most = augmentation.lighting
     if not most:
         return image, labels
     exponent, *shares = tf.unstack(tf.random.stateless_uniform([4], seed, -1, 1))
@@ -205,7 +205,7 @@ def light(image, labels, augmentation: Augmentation, seed):
     return _on_picture(image, relit), labels
 
 
-CHANGES: tuple[Callable, ...] = (zoomed_crop, flip, color_jitter, corruption, light)
+CHANGES: tuple[Callable, ...] = (zoomed_crop, flip, color_jitter, corruption, lighting)
 """The changes in their order. Each maps (image, labels, augmentation, seed) to (image,
 labels). The first takes the whole image, uint8; the others take a crop, float32."""
 

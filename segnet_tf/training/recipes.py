@@ -82,7 +82,7 @@ RECIPES = {
             **_SHIPPED,
             "dataset": "camvid",
             "model": "segnet_lite1",
-            "light": 0.3,
+            "lighting": 0.3,
             "epochs": 720,
             "validate_every": 40,
         },
