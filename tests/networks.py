@@ -12,6 +12,7 @@ _FCN = {"encoder": ((8,), (8,), (16,), (16,), (32,)), "fc_filters": 32}
 SMALL = {
     "segnet": _VGG,
     "segnet_lite": {"width": 0.5},
+    "segnet_lite1": {"width": 0.5},
     "bayesian_segnet": _VGG,
     "bayesian_segnet_basic": {"filters": 16},
     **dict.fromkeys(FCNS, _FCN),

@@ -144,9 +144,9 @@ def score(
         + (f", each the mean of {samples} samples" if samples else "")
     )
     found = evaluation.evaluate(model, split, probabilities, reliability)
-    print(evaluation.score_table(found, split.info.classes))
+    print(evaluation.score_table(found, split.labels.classes))
     evaluation.write_metrics(output / "metrics.json", found, split, path, samples or 0)
-    draw_confusion(found.confusion, split.info.classes, output / "confusion.png")
+    draw_confusion(found.confusion, split.labels.classes, output / "confusion.png")
     sheet = evaluation.best_worst_sheet(
         model, split, found, probabilities=probabilities
     )

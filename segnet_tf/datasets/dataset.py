@@ -1,7 +1,7 @@
 """A data set as the rest of the program sees it: its metadata and its splits."""
 
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +106,11 @@ class Split:
         sources: the origin of each example, such as its path. If two splits of a data
             set share an example, its sources are equal; its names may differ. Empty if
             unknown.
+        groups: what the label ids after the classes mean. A pixel with the id
+            num_classes + g is of one of the classes `groups[g]`; the label does not say
+            of which.
+        shares: (number of examples, share) of each part of the split, in order; a
+            training stream takes so many samples of each part in turn. Empty: one part.
     """
 
     info: DatasetInfo
@@ -113,6 +118,23 @@ class Split:
     names: tuple[str, ...]
     read: Callable[[int], tuple[np.ndarray, np.ndarray]]
     sources: tuple[Hashable, ...] = ()
+    groups: tuple[tuple[int, ...], ...] = ()
+    shares: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def labels(self) -> DatasetInfo:
+        """The classes and after them the groups: a name and a colour for each id."""
+        names, colours = self.info.classes, self.info.colours
+        means = (
+            np.mean([colours[index] for index in group], axis=0).astype(int).tolist()
+            for group in self.groups
+        )
+        return replace(
+            self.info,
+            classes=names
+            + tuple(" or ".join(names[i] for i in group) for group in self.groups),
+            colours=colours + tuple(tuple(mean) for mean in means),
+        )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -147,7 +169,7 @@ def class_pixel_counts(split: Split) -> tuple[np.ndarray, np.ndarray]:
     """Counts the pixels of every class in every image, and of every image.
 
     Returns:
-        int64 (images, classes), without void; int64 (images,), with void.
+        int64 (images, classes), without void and groups; int64 (images,), with them.
     """
     num_classes = split.info.num_classes
     counts = [np.bincount(labels.reshape(-1), minlength=256) for _, labels in split]
@@ -156,8 +178,17 @@ def class_pixel_counts(split: Split) -> tuple[np.ndarray, np.ndarray]:
 
 
 def typical_size(split: Split) -> tuple[int, int]:
-    """Median height and width of about 16 images, spread over a split."""
-    indices = range(0, len(split), max(1, len(split) // 16))
+    """Median height and width of about 16 images, spread over a split.
+
+    Each part gives as many of them as its share of the training samples.
+    """
+    parts = split.shares or ((len(split), 1),)
+    whole, first, indices = sum(share for _, share in parts), 0, []
+    for count, share in parts:
+        wanted = max(1, round(16 * share / whole))
+        places = np.linspace(first, first + count - 1, wanted)
+        indices += places.astype(int).tolist()
+        first += count
     sizes = [split.read(index)[1].shape for index in indices]
     height, width = np.median(sizes, axis=0).astype(int).tolist()
     return height, width

@@ -2,14 +2,16 @@
 
 A training stream is a function of one counter. With N images, sample n belongs to epoch
 n // N; a stateless shuffle of that epoch gives its image, and (seed, n) gives its
-augmentation. There is no other state, so that a resumed run gets the same samples as an
-unbroken one, with any number of threads.
+augmentation. In a split of several parts, each part counts for itself. There is no
+other state, so that a resumed run gets the same samples as an unbroken one, with any
+number of threads.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import tensorflow as tf
 
 from segnet_tf.datasets.dataset import Split
@@ -53,7 +55,7 @@ def training_batches(
     read = _remembering(split.read)
 
     def sample(n):
-        image, labels = _read(split, _shuffled_index(n, len(split), seed), read)
+        image, labels = _read(split, _shuffled_index(n, split, seed), read)
         return augment(image, labels, (seed, tf.cast(n, tf.int32)))
 
     counter = tf.data.Dataset.counter(start=start)
@@ -61,11 +63,33 @@ def training_batches(
     return samples.batch(batch_size, drop_remainder=True).prefetch(2)
 
 
-def _shuffled_index(n: tf.Tensor, count: int, seed: int) -> tf.Tensor:
-    """The index, below `count`, of the image of sample n of the stream."""
+def _shuffled_index(n: tf.Tensor, split: Split, seed: int) -> tf.Tensor:
+    """The index of the image of sample n of the stream.
+
+    The parts of a split take turns, as their shares say, and each has its own epochs.
+    """
+    counts, shares = zip(*(split.shares or ((len(split), 1),)), strict=True)
+    turns = _turns(shares)
+    round_, turn = n // len(turns), tf.cast(n % len(turns), tf.int32)
+    part = tf.gather([part for part, _ in turns], turn)
+    before = tf.cast(tf.gather([before for _, before in turns], turn), n.dtype)
+    # So many samples of this part came earlier.
+    n = round_ * tf.cast(tf.gather(shares, part), n.dtype) + before
+    count = tf.cast(tf.gather(counts, part), n.dtype)
     epoch_seed = tf.stack([seed, tf.cast(n // count, tf.int32)])
-    place = tf.cast(n % count, tf.int32)
-    return tf.random.experimental.index_shuffle(place, epoch_seed, count - 1)
+    place, last = tf.cast(n % count, tf.int32), tf.cast(count - 1, tf.int32)
+    first = tf.gather(np.cumsum((0, *counts[:-1]), dtype=np.int32), part)
+    return first + tf.random.experimental.index_shuffle(place, epoch_seed, last)
+
+
+def _turns(shares: Sequence[int]) -> list[tuple[int, int]]:
+    """One round of the parts: (part, its number of earlier turns), evenly spread."""
+    at = sorted(
+        ((turn + 0.5) / share, part, turn)
+        for part, share in enumerate(shares)
+        for turn in range(share)
+    )
+    return [(part, turn) for _, part, turn in at]
 
 
 def batch_names(split: Split, batch_size: int, seed: int, step: int) -> tuple[str, ...]:
@@ -74,7 +98,7 @@ def batch_names(split: Split, batch_size: int, seed: int, step: int) -> tuple[st
     This needs no state, because the stream is a function of its counter.
     """
     samples = range(step * batch_size, (step + 1) * batch_size)
-    indices = [_shuffled_index(tf.constant(n), len(split), seed) for n in samples]
+    indices = [_shuffled_index(tf.constant(n), split, seed) for n in samples]
     return tuple(split.names[int(index)] for index in indices)
 
 

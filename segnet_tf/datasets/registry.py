@@ -5,7 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from segnet_tf.datasets import camvid, folder, sun_rgbd, synthetic, tfds
+from segnet_tf.datasets import (
+    camvid,
+    folder,
+    idd_lite,
+    labelmefacade,
+    mix,
+    sun_rgbd,
+    synthetic,
+    tfds,
+)
 from segnet_tf.datasets.dataset import IGNORE_LABEL, Split, unknown_ids
 from segnet_tf.datasets.images import grey
 from segnet_tf.errors import UserError
@@ -16,6 +25,9 @@ DATASETS = {
     "synthetic": synthetic.load,
     "camvid": camvid.load,
     "folder": folder.load,
+    "idd_lite": idd_lite.load,
+    "labelmefacade": labelmefacade.load,
+    "mix": mix.load,
     "sun_rgbd": sun_rgbd.load,
     **tfds.LOADERS,
 }
@@ -31,9 +43,10 @@ def load(
 
     Args:
         name: a key of `DATASETS`.
-        split: the name of a split; for "folder" and "camvid" also the path of a text
-            file of image names.
-        data_dir: the folder of the data set; None for "synthetic".
+        split: the name of a split; for "folder", "camvid", "idd_lite" and
+            "labelmefacade" also the path of a text file of image names.
+        data_dir: the folder of the data set, for "mix" its JSON file; None for
+            "synthetic".
         channels: of the images: 3 for RGB, 1 for grey, or, only for "folder", 4 for
             RGBA as it is stored.
 
@@ -46,6 +59,8 @@ def load(
         raise UserError(f"no data set {name!r}: choose from {known}")
     if name == "folder":
         return _checked(folder.load(split, data_dir, channels))
+    if name == "mix":
+        return mix.load(split, data_dir, channels, load)
     if channels not in (1, 3):
         raise UserError(
             f"channels: {name} has RGB images, which give 3 channels, or 1 in grey, "
@@ -61,7 +76,7 @@ def _checked(split: Split) -> Split:
     A class id that there is not, or labels of another type, would otherwise be counted
     as void or end the training in the middle.
     """
-    classes, channels = split.info.num_classes, split.info.channels
+    classes, channels = split.labels.num_classes, split.info.channels
 
     def read(index: int):
         image, labels = split.read(index)

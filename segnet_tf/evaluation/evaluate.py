@@ -39,26 +39,28 @@ class Evaluation:
     """The scores of a model on a split.
 
     Attributes:
-        confusion: int64 (classes, classes), pixels by true class (row) and predicted
-            class (column).
+        confusion: int64 (labels, classes), pixels by true class (row) and predicted
+            class (column). Rows after the classes are the split's groups.
         image_mean_ious: float64 (images,), the mIoU of each image; NaN if the image is
             all void.
-        boundary_f1s: float64 (images, classes); NaN if an image has no boundary of the
-            class.
+        boundary_f1s: float64 (images, labels); NaN if an image has no boundary of the
+            class, and for all labels of a split with groups.
+        groups: the classes of each label after the classes' own; see `Split.groups`.
     """
 
     confusion: np.ndarray
     image_mean_ious: np.ndarray
     boundary_f1s: np.ndarray
+    groups: tuple[tuple[int, ...], ...] = ()
 
     @cached_property
     def scores(self) -> Scores:
         """The scores over all pixels of the split together."""
-        return Scores.from_confusion(self.confusion)
+        return Scores.from_confusion(self.confusion, self.groups)
 
     @property
     def per_class_boundary_f1(self) -> np.ndarray:
-        """Mean over the images with a boundary of the class, float64 (classes,)."""
+        """Mean over the images with a boundary of the class, float64 (labels,)."""
         return _mean(self.boundary_f1s, axis=0)
 
     @property
@@ -97,14 +99,14 @@ def evaluate(
         UserError: if the model has another number of classes than the split, or if an
             image cannot be read.
     """
-    num_classes = split.info.num_classes
+    num_classes, groups = split.info.num_classes, split.groups
     if model.output_shape[-1] != num_classes:
         raise UserError(
             f"the model predicts {model.output_shape[-1]} classes, but "
             f"{split.info.name} has {num_classes}"
         )
     predict = _prediction(model, probabilities, reliability is not None)
-    confusion = np.zeros((num_classes, num_classes), np.int64)
+    confusion = np.zeros((num_classes + len(groups), num_classes), np.int64)
     mean_ious, boundaries = [], []
     verbose = 1 if sys.stdout.isatty() else 2
     bar = keras.utils.Progbar(len(split), verbose=verbose, unit_name="image")
@@ -114,13 +116,20 @@ def evaluate(
             predicted, confidences = predict(images[0])
             if reliability is not None and confidences is not None:
                 reliability.add(truth, confidences)
-            cells = confusion_matrix(truth, predicted, num_classes, IGNORE_LABEL)
+            cells = confusion_matrix(
+                truth, predicted, num_classes, IGNORE_LABEL, len(groups)
+            )
             confusion += cells
-            valid = bool(cells.sum())
-            mean_ious.append(Scores.from_confusion(cells).mean_iou if valid else np.nan)
-            boundaries.append(per_class_boundary_f1(truth, predicted, num_classes))
+            scores = Scores.from_confusion(cells, groups)
+            mean_ious.append(scores.mean_iou if cells.sum() else np.nan)
+            boundaries.append(
+                # A group's outline is not the outline of any class.
+                np.full(len(confusion), np.nan)
+                if groups
+                else per_class_boundary_f1(truth, predicted, num_classes)
+            )
             bar.add(1)
-    return Evaluation(confusion, np.array(mean_ious), np.array(boundaries))
+    return Evaluation(confusion, np.array(mean_ious), np.array(boundaries), groups)
 
 
 def _prediction(model, probabilities: Probabilities | None, confident: bool):
@@ -192,7 +201,7 @@ def best_worst_sheet(
         score = evaluation.image_mean_ious[index]
         caption = f"{split.names[index]}   mIoU {100 * score:.1f}"
         rows.append((caption, image, truth, predict(image)[0]))
-    return comparison_sheet(rows, split.info)
+    return comparison_sheet(rows, split.labels)
 
 
 def best_and_worst(scores: np.ndarray, count: int) -> tuple[list[int], list[int]]:
@@ -212,7 +221,7 @@ def score_table(evaluation: Evaluation, classes: tuple[str, ...]) -> str:
 
     Args:
         evaluation: the scores.
-        classes: the names of the classes.
+        classes: the names of the labels: of the classes, then of the groups.
     """
     scores = evaluation.scores
     width = max(map(len, classes))
@@ -256,7 +265,7 @@ def write_metrics(
         model_path: the file of the model.
         samples: number of dropout samples for each prediction; 0: dropout was off.
     """
-    names = split.info.classes
+    names = split.labels.classes
     write_json(
         path,
         {

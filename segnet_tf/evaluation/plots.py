@@ -53,9 +53,9 @@ def draw_confusion(
     a class without a pixel is empty, and its name has a dash.
 
     Args:
-        confusion: int64 (classes, classes), pixels by true class (row) and predicted
+        confusion: int64 (labels, classes), pixels by true class (row) and predicted
             class (column).
-        classes: the names of the classes.
+        classes: the names of the rows; those of the columns are its beginning.
         path: the picture; it is replaced in one step.
     """
     from matplotlib.figure import Figure
@@ -64,8 +64,9 @@ def draw_confusion(
     shares = np.where(total > 0, 100 * confusion / np.maximum(total, 1), np.nan)
     numbered = count <= 40  # with more classes, only colours fit into the cells
     cell, points = (0.42, 8) if numbered else (0.16, 7)
-    side = max(3.0, cell * count)
-    figure = Figure(figsize=(side, side))
+    columns = classes[: confusion.shape[1]]
+    side = max(3.0, cell * len(columns))
+    figure = Figure(figsize=(side, side * count / len(columns)))
     # The cells fill the figure; `bbox_inches` adds room for the names around them.
     axes = figure.add_axes((0, 0, 1, 1))
     picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100, aspect="auto")
@@ -75,7 +76,7 @@ def draw_confusion(
         name if pixels else f"{name} -"
         for name, pixels in zip(classes, total[:, 0], strict=True)
     ]
-    axes.set_xticks(range(count), classes, rotation=90, fontsize=points)
+    axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=points)
     axes.set_yticks(range(count), names, fontsize=points)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true (-: no pixel of it)" if (total == 0).any() else "true")

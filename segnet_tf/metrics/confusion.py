@@ -6,13 +6,14 @@ mIoU is the mean of intersection over union. Float32 counters would stall at 2**
 pixels per cell, so that the matrix is int64 everywhere.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["MeanIoU", "Scores", "confusion_matrix"]
+__all__ = ["MeanIoU", "Scores", "allowed_classes", "confusion_matrix"]
 
 
 def confusion_matrix(
@@ -20,17 +21,20 @@ def confusion_matrix(
     predictions: np.ndarray,
     num_classes: int,
     ignore_label: int = 255,
+    num_groups: int = 0,
 ) -> np.ndarray:
     """Counts pixels by true class (row) and predicted class (column).
 
     Args:
-        labels: integer ids of any shape, 0 to num_classes - 1 or `ignore_label`.
+        labels: integer ids of any shape, 0 to num_classes + num_groups - 1 or
+            `ignore_label`.
         predictions: integer ids of the same shape, 0 to num_classes - 1.
         num_classes: number of classes.
         ignore_label: the id whose pixels do not count.
+        num_groups: number of labels that stand for one of several classes.
 
     Returns:
-        int64 (num_classes, num_classes).
+        int64 (num_classes + num_groups, num_classes).
 
     Raises:
         ValueError: if the shapes differ or an id is out of range.
@@ -43,14 +47,33 @@ def confusion_matrix(
     valid = labels != ignore_label
     true = labels[valid].astype(np.int64)
     predicted = predictions[valid].astype(np.int64)
-    for name, ids in (("label", true), ("prediction", predicted)):
-        if ids.size and not 0 <= ids.min() <= ids.max() < num_classes:
+    rows = num_classes + num_groups
+    for name, ids, end in (
+        ("label", true, rows),
+        ("prediction", predicted, num_classes),
+    ):
+        if ids.size and not 0 <= ids.min() <= ids.max() < end:
             raise ValueError(
-                f"{name} ids {ids.min()} to {ids.max()}, expected 0 to "
-                f"{num_classes - 1}"
+                f"{name} ids {ids.min()} to {ids.max()}, expected 0 to {end - 1}"
             )
-    cells = np.bincount(true * num_classes + predicted, minlength=num_classes**2)
-    return cells.reshape(num_classes, num_classes)
+    cells = np.bincount(true * num_classes + predicted, minlength=rows * num_classes)
+    return cells.reshape(rows, num_classes)
+
+
+def allowed_classes(
+    num_classes: int, groups: Sequence[Sequence[int]] = ()
+) -> np.ndarray:
+    """Which classes a label allows: bool (num_classes + len(groups), num_classes).
+
+    Args:
+        num_classes: number of classes; each is a label that allows itself alone.
+        groups: for each further label, the classes that its pixels may be of.
+    """
+    allowed = np.zeros((num_classes + len(groups), num_classes), bool)
+    allowed[:num_classes] = np.eye(num_classes, dtype=bool)
+    for row, group in enumerate(groups, start=num_classes):
+        allowed[row, list(group)] = True
+    return allowed
 
 
 @dataclass(frozen=True)
@@ -61,12 +84,16 @@ class Scores:
     null in JSON) and is left out of `class_accuracy` and `mean_iou`. A prediction of it
     still lowers the scores of the classes whose pixels it takes.
 
+    If some labels stand for one of several classes, each of them has a score of its own
+    after the classes. Each of its classes is right at its pixels; a wrong prediction
+    elsewhere lowers the score of every label that allows the predicted class.
+
     Attributes:
         global_accuracy: the share of valid pixels that are right (G).
         class_accuracy: the mean of `per_class_accuracy` (C).
         mean_iou: the mean of `per_class_iou` (mIoU).
-        per_class_accuracy: recall, float64 (classes,).
-        per_class_iou: intersection over union, float64 (classes,).
+        per_class_accuracy: recall, float64 (labels,).
+        per_class_iou: intersection over union, float64 (labels,).
     """
 
     global_accuracy: float
@@ -76,11 +103,20 @@ class Scores:
     per_class_iou: np.ndarray
 
     @classmethod
-    def from_confusion(cls, confusion: np.ndarray) -> "Scores":
-        """The scores of an int64 (classes, classes) matrix, one row per true class."""
-        hits = np.diag(confusion).astype(np.float64)
+    def from_confusion(
+        cls, confusion: np.ndarray, groups: Sequence[Sequence[int]] = ()
+    ) -> "Scores":
+        """The scores of a matrix with one row per label and one column per class.
+
+        Args:
+            confusion: int64 (classes + groups, classes).
+            groups: the classes of each label after the classes' own.
+        """
+        allowed = allowed_classes(confusion.shape[1], groups)
+        hits = (confusion * allowed).sum(axis=1).astype(np.float64)
         true = confusion.sum(axis=1)
-        union = true + confusion.sum(axis=0) - np.diag(confusion)
+        wrong = (confusion * ~allowed).sum(axis=0)
+        union = true + allowed @ wrong
         with np.errstate(invalid="ignore", divide="ignore"):
             recall = np.where(true > 0, hits / true, np.nan)
             iou = np.where(true > 0, hits / union, np.nan)
@@ -115,7 +151,8 @@ class MeanIoU(keras.metrics.Metric):
 
     Args:
         num_classes: number of classes.
-        ignore_label: the id whose pixels do not count.
+        ignore_label: the id whose pixels do not count, nor do those of ids from
+            num_classes on, which stand for one of several classes.
 
     Input: y_true integer (B, H, W), y_pred logits (B, H, W, num_classes).
     """
@@ -131,7 +168,7 @@ class MeanIoU(keras.metrics.Metric):
     def update_state(self, y_true, y_pred, sample_weight=None):
         labels = tf.reshape(tf.cast(y_true, tf.int32), [-1])
         predictions = tf.reshape(tf.argmax(y_pred, -1, output_type=tf.int32), [-1])
-        valid = labels != self.ignore_label
+        valid = (labels != self.ignore_label) & (labels < self.num_classes)
         # Ignored pixels get a segment of their own, which is then cut off. This keeps
         # shapes static, as XLA needs them.
         cells = self.num_classes**2

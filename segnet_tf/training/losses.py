@@ -11,7 +11,7 @@ from typing import Any
 from segnet_tf.console.options import Choice
 from segnet_tf.console.quiet import tensorflow as tf
 
-__all__ = ["LOSSES", "Pixels", "mean_where"]
+__all__ = ["LOSSES", "Pixels", "mean_where", "partial_cross_entropy"]
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,13 @@ class Pixels:
     """The arguments of a loss: the pixels of a batch, and how much each counts.
 
     Attributes:
-        labels: int32 (B, H, W), class ids; 0 where a pixel is ignored.
+        labels: int32 (B, H, W), class ids; 0 where a pixel is ignored. Ids after the
+            classes stand for one of several classes.
         valid: bool (B, H, W), False where a pixel is ignored.
         logits: float32 (B, H, W, classes).
         weights: float32 (B, H, W), the class weight of each pixel's label.
-        cross_entropy: float32 (B, H, W), -log softmax of the label, without weights.
+        cross_entropy: float32 (B, H, W), -log of the probability of the label, which is
+            the sum over its classes, without weights.
     """
 
     labels: Any
@@ -73,10 +75,12 @@ def cross_entropy_and_dice(pixels: Pixels):
     Dice (Milletari et al., arXiv:1606.04797, here with plain sums) is
     1 - 2 |P T| / (|P| + |T|) for each class that has a valid pixel in the batch, then
     the mean over those classes. P are the predicted probabilities and T the truth, over
-    the valid pixels of the batch. Class weights apply to the cross-entropy only.
+    the valid pixels of the batch that have one class. Class weights apply to the
+    cross-entropy only.
     """
     classes = pixels.logits.shape[-1]
-    counted = tf.reshape(tf.cast(pixels.valid, tf.float32), [-1, 1])
+    exact = pixels.valid & (pixels.labels < classes)
+    counted = tf.reshape(tf.cast(exact, tf.float32), [-1, 1])
     probabilities = tf.reshape(tf.nn.softmax(pixels.logits), [-1, classes]) * counted
     truth = tf.one_hot(tf.reshape(pixels.labels, [-1]), classes) * counted
     true_sum = tf.reduce_sum(truth, axis=0)
@@ -92,6 +96,39 @@ LOSSES = {
     "dice": Choice("cross-entropy plus soft Dice", cross_entropy_and_dice),
 }
 """Each loss maps `Pixels` to a float32 scalar."""
+
+
+def partial_cross_entropy(labels, logits, allowed):
+    """Cross-entropy of labels that may stand for one of several classes.
+
+    A label says that the pixel is of one of its classes. Its probability is the sum of
+    theirs, and the loss is -log of it (the maximum likelihood of partial labels; Jin
+    and Ghahramani, "Learning with multiple labels", 2002). A label of one class gives
+    the usual cross-entropy, one of all classes 0.
+
+    Args:
+        labels: int32 of any shape, rows of `allowed`.
+        logits: float32 (..., classes).
+        allowed: bool (labels, classes), at least one in each row.
+
+    Returns:
+        float32, of the shape of `labels`. The gradient of the logits is the softmax of
+        all minus the softmax of the allowed ones, at any size of the logits.
+    """
+    closed = tf.where(allowed, 0.0, -math.inf)
+
+    @tf.custom_gradient
+    def loss(logits):
+        possible = logits + tf.gather(closed, labels)
+        everything = tf.reduce_logsumexp(logits, axis=-1)
+
+        def gradient(upstream):
+            difference = tf.nn.softmax(logits) - tf.nn.softmax(possible)
+            return upstream[..., None] * difference
+
+        return everything - tf.reduce_logsumexp(possible, axis=-1), gradient
+
+    return loss(logits)
 
 
 def mean_where(chosen, values):

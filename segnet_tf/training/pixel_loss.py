@@ -3,7 +3,8 @@
 import keras
 import tensorflow as tf
 
-from segnet_tf.training.losses import LOSSES, Pixels
+from segnet_tf.metrics.confusion import allowed_classes
+from segnet_tf.training.losses import LOSSES, Pixels, partial_cross_entropy
 
 __all__ = ["PixelLoss"]
 
@@ -14,11 +15,14 @@ class PixelLoss(keras.losses.Loss):
 
     Args:
         kind: a key of `segnet_tf.training.losses.LOSSES`.
-        class_weights: one float for each class; None: 1 for all.
+        class_weights: one float for each class; None: 1 for all. A label of several
+            classes has the smallest of their weights.
         ignore_label: the id of pixels that do not count.
+        groups: for each label id after the classes, the classes that it stands for; see
+            `segnet_tf.training.losses.partial_cross_entropy`.
 
     Input:
-        y_true: integer labels (B, H, W).
+        y_true: integer labels (B, H, W), class ids and ids of groups.
         y_pred: logits (B, H, W, classes), any float type; computed in float32.
     Output: float32 scalar.
 
@@ -31,6 +35,7 @@ class PixelLoss(keras.losses.Loss):
         kind: str = "cross-entropy",
         class_weights=None,
         ignore_label: int = 255,
+        groups=(),
         name: str = "pixel_loss",
     ):
         super().__init__(name=name, reduction="sum_over_batch_size", dtype="float32")
@@ -43,17 +48,24 @@ class PixelLoss(keras.losses.Loss):
             else tuple(float(weight) for weight in class_weights)
         )
         self.ignore_label = ignore_label
+        self.groups = tuple(tuple(int(index) for index in group) for group in groups)
 
     def call(self, y_true, y_pred):
         labels = tf.cast(y_true, tf.int32)
         valid = labels != self.ignore_label
         labels = tf.where(valid, labels, 0)
         logits = tf.cast(y_pred, tf.float32)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        if self.groups:
+            allowed = allowed_classes(logits.shape[-1], self.groups)
+            losses = partial_cross_entropy(labels, logits, allowed)
+        else:
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         if self.class_weights is None:
             weights = tf.ones_like(losses)
         else:
-            weights = tf.gather(tf.constant(self.class_weights, tf.float32), labels)
+            own = self.class_weights
+            least = (min(own[index] for index in group) for group in self.groups)
+            weights = tf.gather(tf.constant((*own, *least), tf.float32), labels)
         pixels = Pixels(labels, valid, logits, weights, losses)
         return LOSSES[self.kind].make(pixels)
 
@@ -63,5 +75,6 @@ class PixelLoss(keras.losses.Loss):
             "kind": self.kind,
             "class_weights": self.class_weights,
             "ignore_label": self.ignore_label,
+            "groups": self.groups,
             "name": self.name,
         }

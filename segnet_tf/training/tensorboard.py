@@ -47,12 +47,14 @@ class Panels(keras.callbacks.Callback):
         self.writer.flush()
 
     def _panel(self, index: int, image, truth, prediction) -> np.ndarray:
-        info = self.split.info
-        confusion = confusion_matrix(truth, prediction, info.num_classes)
-        mean_iou = Scores.from_confusion(confusion).mean_iou
-        caption = f"{self.split.names[index]}   mIoU {100 * mean_iou:.1f}"
+        split = self.split
+        confusion = confusion_matrix(
+            truth, prediction, split.info.num_classes, num_groups=len(split.groups)
+        )
+        mean_iou = Scores.from_confusion(confusion, split.groups).mean_iou
+        caption = f"{split.names[index]}   mIoU {100 * mean_iou:.1f}"
         row = (caption, image, truth, prediction)
-        return np.asarray(comparison_sheet([row], info))
+        return np.asarray(comparison_sheet([row], split.labels))
 
     def on_train_end(self, logs=None):
         self.writer.close()

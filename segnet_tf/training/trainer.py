@@ -190,7 +190,11 @@ def _compiled(config, run, train_split, steps) -> keras.Model:
         encoder = encoder_layers(model, last)
     model.compile(
         optimizer=build_optimizer(config, steps * optimization.epochs, encoder),
-        loss=PixelLoss(optimization.loss, _class_weights(config, train_split)),
+        loss=PixelLoss(
+            optimization.loss,
+            _class_weights(config, train_split),
+            groups=train_split.groups,
+        ),
         metrics=[MeanIoU(num_classes)],
         jit_compile=config.run.jit_compile,
     )
@@ -293,5 +297,5 @@ def _finish(config, run, train_split, val_split) -> None:
         return
     print(f"scoring {run.model_path} on {val_split.name}")
     evaluation = evaluate(model, val_split)
-    print(score_table(evaluation, val_split.info.classes))
+    print(score_table(evaluation, val_split.labels.classes))
     write_metrics(run.folder / "metrics.json", evaluation, val_split, run.model_path)

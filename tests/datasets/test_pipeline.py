@@ -1,10 +1,13 @@
 """Streams: every image once an epoch, and the same again for the same seed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from scenes import INFO, STILL, coded_split
 
+from segnet_tf.datasets import pipeline
 from segnet_tf.datasets.dataset import Split
 from segnet_tf.datasets.pipeline import (
     batch_names,
@@ -60,6 +63,60 @@ def test_batch_names_are_those_of_the_stream():
     for step, (x, _) in enumerate(stream):
         seen = tuple(f"{int(image[0, 0, 2])}.png" for image in x.numpy())
         assert batch_names(split, 3, 11, step) == seen
+
+
+def parted(*shares: tuple[int, int]) -> Split:
+    """A split of parts of so many images, whose blue counts them through."""
+    split = coded_split([(40, 40)] * sum(count for count, _ in shares))
+    return replace(split, shares=shares)
+
+
+def test_parts_have_their_shares_and_their_own_epochs():
+    stream = training_batches(parted((3, 3), (10, 2)), cropped(**STILL), 5, seed=0)
+    drawn = [x.numpy()[:, 0, 0, 2].astype(int) for x, _ in stream.take(20)]
+    for batch in drawn:
+        # Five samples are one round, in which the parts take turns.
+        assert [int(index >= 3) for index in batch] == [0, 1, 0, 1, 0]
+    drawn = np.concatenate(drawn)
+    for first, count in ((0, 3), (3, 10)):
+        own = drawn[(drawn >= first) & (drawn < first + count)]
+        epochs = own[: len(own) // count * count].reshape(-1, count)
+        expected = np.arange(first, first + count)
+        np.testing.assert_array_equal(np.sort(epochs, axis=1), len(epochs) * [expected])
+        assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_parts_go_on_and_are_named(tmp_path):
+    split, still = parted((3, 1), (4, 2)), cropped(**STILL)
+    whole, rest = (
+        [x.numpy() for x, _ in training_batches(split, still, 4, 0, start).take(count)]
+        for start, count in ((0, 6), (12, 3))
+    )
+    np.testing.assert_array_equal(whole[3:], rest)
+    for step, x in enumerate(whole):
+        seen = tuple(f"{int(image[0, 0, 2])}.png" for image in x)
+        assert batch_names(split, 4, 0, step) == seen
+
+
+@pytest.mark.parametrize("room", [0, 3, 1000])
+def test_images_are_decoded_once_while_there_is_room(room, monkeypatch):
+    split, reads = coded_split([(40, 40)] * 5), []
+
+    def read(index):
+        reads.append(int(index))
+        return split.read(index)
+
+    monkeypatch.setattr(pipeline, "REMEMBERED_BYTES", room * 40 * 40 * 4)
+    counted = replace(split, read=read)
+    stream = training_batches(counted, cropped(**STILL), 5, seed=0).take(6)
+    batches = [(x.numpy(), y.numpy()) for x, y in stream]
+    plain = training_batches(split, cropped(**STILL), 5, seed=0).take(6)
+    for (x, y), (x2, y2) in zip(batches, plain, strict=True):
+        np.testing.assert_array_equal(x, x2)
+        np.testing.assert_array_equal(y, y2)
+    # The stream reads ahead, so that only bounds are known.
+    again = sum(reads.count(index) > 2 for index in range(5))
+    assert again == 5 - min(room, 5)
 
 
 def test_a_single_image_makes_a_stream():

@@ -16,6 +16,7 @@ from segnet_tf.evaluation.evaluate import (
     score_table,
     write_metrics,
 )
+from segnet_tf.evaluation.plots import draw_confusion
 from segnet_tf.metrics.boundary import boundary_f1, per_class_boundary_f1
 from segnet_tf.metrics.confusion import Scores, confusion_matrix
 from segnet_tf.metrics.reliability import Reliability
@@ -60,6 +61,34 @@ def split() -> Split:
 @pytest.fixture(scope="module")
 def evaluation(model, split):
     return evaluate(model, split)
+
+
+def test_a_split_with_groups_has_their_scores(model, split, tmp_path):
+    """Half of the pixels of "right" say only that they are right or nowhere."""
+
+    def read(index):
+        image, labels, _ = example(SHARES[index])
+        labels[labels == 1] = np.where(np.arange((labels == 1).sum()) % 2, 1, 3)
+        return image, labels
+
+    coarse = replace(split, read=read, groups=((1, 2),))
+    assert coarse.labels.classes == ("left", "right", "nowhere", "right or nowhere")
+    assert coarse.labels.colours[3] == (0, 100, 100)
+    found = evaluate(model, coarse)
+    fine = evaluate(model, split)
+    assert found.confusion.shape == (4, 3)
+    cells = found.confusion.copy()
+    cells[1] += cells[3]
+    np.testing.assert_array_equal(cells[:3], fine.confusion)
+    assert np.isnan(found.boundary_f1s).all()
+    recall = found.scores.per_class_accuracy
+    np.testing.assert_allclose(recall[3], recall[1], atol=0.02)
+    assert "right or nowhere" in score_table(found, coarse.labels.classes)
+    write_metrics(tmp_path / "metrics.json", found, coarse, "model.keras")
+    scores = json.loads((tmp_path / "metrics.json").read_text())
+    assert scores["per_class_iou"]["right or nowhere"] == found.scores.per_class_iou[3]
+    draw_confusion(found.confusion, coarse.labels.classes, tmp_path / "confusion.png")
+    assert best_worst_sheet(model, coarse, found, 1).size[0] > 100
 
 
 def test_pooled_and_single_scores(evaluation):

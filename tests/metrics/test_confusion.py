@@ -46,6 +46,49 @@ def test_confusion_matrix(example):
     np.testing.assert_array_equal(matrix, reference_confusion(labels, predictions, 5))
 
 
+def test_scores_of_labels_that_stand_for_several_classes(rng):
+    """Against a plain loop: groups share class 2, and class 3 is in none."""
+    groups = ((0, 2), (1, 2))
+    labels = rng.integers(0, 6, (40, 50)).astype(np.uint8)
+    labels[labels == 1] = 255
+    predictions = rng.integers(0, 4, labels.shape)
+    sets = [{0}, {1}, {2}, {3}, *map(set, groups)]
+    matrix = confusion_matrix(labels, predictions, 4, num_groups=2)
+    assert matrix.shape == (6, 4)
+    scores = Scores.from_confusion(matrix, groups)
+    right = 0
+    for label, allowed in enumerate(sets):
+        hits = misses = wrong = 0
+        for true, predicted in zip(labels.ravel(), predictions.ravel(), strict=True):
+            if true == label:
+                hits += predicted in allowed
+                misses += predicted not in allowed
+            elif true != 255:
+                wrong += predicted in allowed and predicted not in sets[true]
+        right += hits
+        if label == 1:
+            assert np.isnan(scores.per_class_iou[label])
+            continue
+        np.testing.assert_allclose(
+            scores.per_class_iou[label], hits / (hits + misses + wrong)
+        )
+        np.testing.assert_allclose(
+            scores.per_class_accuracy[label], hits / (hits + misses)
+        )
+    np.testing.assert_allclose(scores.mean_iou, np.nanmean(scores.per_class_iou))
+    np.testing.assert_allclose(scores.global_accuracy, right / (labels != 255).sum())
+
+
+def test_the_metric_leaves_groups_out(rng):
+    labels = rng.integers(0, 6, (2, 9, 7)).astype(np.uint8)
+    logits = rng.normal(size=(2, 9, 7, 4)).astype(np.float32)
+    metric = MeanIoU(4)
+    metric.update_state(labels, logits)
+    exact = np.where(labels < 4, labels, 255)
+    expected = confusion_matrix(exact, logits.argmax(-1), 4)
+    np.testing.assert_array_equal(metric.confusion, expected)
+
+
 @pytest.mark.parametrize(
     "labels, predictions, message",
     [

@@ -78,6 +78,49 @@ def test_color_jitter_changes_colours_only():
     assert image.min() >= 0 and image.max() <= 255
 
 
+def test_lighting_is_a_gamma_and_a_white_balance():
+    """Each pixel is 255 (gain c / 255) ** gamma, the same everywhere."""
+    image, labels = coded_image(40, 50)
+    image = np.maximum(image, 20).astype(np.float32)
+    gammas, gains = [], []
+    for seed in range(60):
+        options = Augmentation((40, 50), **STILL, lighting=0.5)
+        relit, same = changes.lighting(image, labels, options, (0, seed))
+        assert same is labels
+        relit = relit.numpy()
+        exponents = set()
+        for channel in range(3):
+            x, y = image[..., channel] / 255, relit[..., channel] / 255
+            inside = y < 0.99
+            gamma, shift = np.polyfit(np.log(x[inside]), np.log(y[inside]), 1)
+            np.testing.assert_allclose(
+                np.log(y[inside]), gamma * np.log(x[inside]) + shift, atol=1e-3
+            )
+            exponents.add(round(gamma, 2))
+            gains.append(np.exp(shift / gamma))
+        assert max(exponents) - min(exponents) <= 0.02
+        gammas.append(max(exponents))
+    assert 1 / 1.5 <= min(gammas) < 0.75 and 1.35 < max(gammas) <= 1.51
+    # The gains of a picture have mean 1, each between 1 / 1.25 and 1.25 before.
+    np.testing.assert_allclose(np.reshape(gains, (-1, 3)).mean(axis=1), 1, atol=1e-2)
+    assert np.std(gains) > 0.03
+
+
+def test_without_lighting_nothing_changes_and_grey_has_no_colours():
+    image, labels = coded_image(40, 50)
+    image = image.astype(np.float32)
+    still = Augmentation((40, 50), **STILL)
+    assert changes.lighting(image, labels, still, (0, 0))[0] is image
+    options = Augmentation((40, 50), **STILL, lighting=0.5)
+    grey = image[..., :1]
+    relit, _ = changes.lighting(grey, labels, options, (0, 3))
+    assert relit.shape == grey.shape
+    np.testing.assert_allclose(relit[grey == 0], 0)
+    four = np.concatenate([image, image[..., :1]], axis=-1)
+    relit, _ = changes.lighting(four, labels, options, (0, 3))
+    np.testing.assert_array_equal(relit[..., 3], four[..., 3])
+
+
 def test_graph_and_eager_agree():
     augmentation = Augmentation((48, 64))
     image, labels = coded_image(70, 90)

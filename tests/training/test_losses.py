@@ -11,7 +11,7 @@ from segnet_tf.datasets.class_weights import (
     median_frequency_weights,
 )
 from segnet_tf.datasets.dataset import class_pixel_counts
-from segnet_tf.training.losses import LOSSES
+from segnet_tf.training.losses import LOSSES, partial_cross_entropy
 from segnet_tf.training.pixel_loss import PixelLoss
 
 CAMVID_WEIGHTS = (
@@ -43,6 +43,93 @@ def test_loss_is_the_mean_over_valid_pixels(rng, weights, ignored_share):
     assert loss.dtype == "float32"
     expected = reference_loss(labels, logits, weights)
     np.testing.assert_allclose(float(loss), expected, rtol=1e-5)
+
+
+ALLOWED = np.array(
+    [
+        [1, 0, 0, 0],
+        [0, 1, 0, 0],
+        [0, 0, 1, 0],
+        [0, 0, 0, 1],
+        [1, 0, 1, 0],
+        [0, 1, 1, 1],
+        [1, 1, 1, 1],
+    ],
+    bool,
+)
+
+
+def reference_partial(labels, logits, allowed):
+    """-log of the summed probability, and its gradient, in float64, pixel by pixel."""
+    losses, gradients = np.zeros(labels.shape), np.zeros(logits.shape)
+    for place in np.ndindex(labels.shape):
+        row, kept = logits[place].astype(np.float64), allowed[labels[place]]
+        everything = np.logaddexp.reduce(row)
+        possible = np.logaddexp.reduce(row[kept])
+        losses[place] = everything - possible
+        own = np.where(kept, row - possible, -np.inf)
+        gradients[place] = np.exp(row - everything) - np.exp(own)
+    return losses, gradients
+
+
+@pytest.mark.parametrize("spread", [1, 30, 1000])
+def test_partial_labels_sum_the_probabilities(rng, spread):
+    labels = rng.integers(0, len(ALLOWED), (2, 9, 7)).astype(np.int32)
+    logits = rng.normal(0, spread, (2, 9, 7, 4)).astype(np.float32)
+    upstream = rng.normal(size=labels.shape).astype(np.float32)
+    variable = tf.constant(logits)
+    with tf.GradientTape() as tape:
+        tape.watch(variable)
+        losses = partial_cross_entropy(labels, variable, ALLOWED)
+        total = tf.reduce_sum(losses * upstream)
+    expected, gradient = reference_partial(labels, logits, ALLOWED)
+    np.testing.assert_allclose(losses, expected, rtol=1e-5, atol=1e-6 * spread)
+    np.testing.assert_allclose(
+        tape.gradient(total, variable), gradient * upstream[..., None], atol=1e-4
+    )
+
+
+def test_partial_labels_of_one_class_are_the_usual_cross_entropy(rng):
+    labels = rng.integers(0, 4, (2, 5, 7)).astype(np.uint8)
+    logits = rng.normal(0, 5, (2, 5, 7, 4)).astype(np.float32)
+    weights = (0.5, 2.0, 0.0, 7.0)
+    plain, partial = (
+        PixelLoss("cross-entropy", weights, groups=groups)(labels, logits)
+        for groups in ((), ((0, 2),))
+    )
+    np.testing.assert_allclose(plain, partial, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_a_label_of_all_classes_teaches_nothing(rng, kind):
+    labels = np.full((1, 4, 4), 4, np.uint8)
+    logits = tf.constant(rng.normal(0, 5, (1, 4, 4, 4)).astype(np.float32))
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = PixelLoss(kind, groups=[range(4)])(labels, logits)
+    np.testing.assert_allclose(loss, 0, atol=1e-5)
+    np.testing.assert_allclose(tape.gradient(loss, logits), 0, atol=1e-6)
+
+
+def test_a_group_has_the_smallest_weight_of_its_classes(rng):
+    logits = rng.normal(size=(1, 1, 1, 3)).astype(np.float32)
+    label = np.array([[[3]]], np.uint8)
+    loss = PixelLoss("cross-entropy", (5.0, 7.0, 3.0), groups=[(0, 1)])(label, logits)
+    expected, _ = reference_partial(
+        label[0], logits[0], np.array([*np.eye(3), [1, 1, 0]], bool)
+    )
+    np.testing.assert_allclose(loss, 5 * expected.item(), rtol=1e-5)
+
+
+def test_dice_counts_the_pixels_of_one_class_only(rng):
+    logits = rng.normal(size=(1, 4, 4, 3)).astype(np.float32)
+    labels = rng.integers(0, 3, (1, 4, 4)).astype(np.uint8)
+    labels[0, 2:] = 3
+    loss = PixelLoss("dice", groups=[(0, 1)])(labels, logits)
+    cross_entropy = PixelLoss("cross-entropy", groups=[(0, 1)])(labels, logits)
+    upper = labels[:, :2], logits[:, :2]
+    dice = PixelLoss("dice")(*upper) - PixelLoss("cross-entropy")(*upper)
+    np.testing.assert_allclose(loss - cross_entropy, dice, rtol=1e-4)
 
 
 def test_another_ignore_label(rng):
@@ -77,7 +164,9 @@ def test_float16_logits_are_scored_in_float32():
 
 
 def test_loss_survives_serialisation(rng):
-    loss = PixelLoss("cross-entropy", (1.0, 3.0), ignore_label=9, name="ce")
+    loss = PixelLoss(
+        "cross-entropy", (1.0, 3.0), ignore_label=9, groups=[(0, 1)], name="ce"
+    )
     twin = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(loss)
     )
