@@ -1,6 +1,7 @@
 """Mixes: labels of different grain as one data set, and files with faults."""
 
 import json
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
