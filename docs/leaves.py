@@ -1,10 +1,12 @@
 """Draws a data set of leaves with sick spots, to practise `docs/your-data.md` on.
 
 python -m docs.leaves leaves
+python -m docs.leaves plants --coarse
 
 Photos as a phone takes them (JPEG, 2000 x 1500), masks as a labelling program saves
 them (PNG with a palette): background 0, leaf 1, spot 2, and 255 for a leaf so far out
-of focus that nobody could say where it ends.
+of focus that nobody could say where it ends. With --coarse other photos, whose masks
+do not tell spots from leaves: background 0, plant 1.
 """
 
 import argparse
@@ -17,6 +19,7 @@ from segnet_tf.console import cli
 from segnet_tf.files import replacing
 
 CLASSES = ("background", "leaf", "spot")
+COARSE = ("background", "plant")
 COLOURS = ((40, 40, 40), (60, 170, 60), (230, 120, 30))
 VOID = 255
 
@@ -75,13 +78,18 @@ def _palette() -> bytes:
     return palette.tobytes()
 
 
-def write_leaves(folder: Path, count: int, width: int, height: int) -> None:
+def write_leaves(
+    folder: Path, count: int, width: int, height: int, coarse: bool = False
+) -> None:
     """classes.txt, images/ and masks/, as `--dataset folder` reads them."""
-    lines = [f"{n} {r} {g} {b}" for n, (r, g, b) in zip(CLASSES, COLOURS, strict=True)]
+    classes = COARSE if coarse else CLASSES
+    lines = [f"{n} {r} {g} {b}" for n, (r, g, b) in zip(classes, COLOURS, strict=False)]
     with replacing(folder / "classes.txt") as temporary:
         temporary.write_text("\n".join(lines) + "\n")
     for index in range(count):
-        photo, mask = draw_leaves(index, width, height)
+        photo, mask = draw_leaves(index + 100 * coarse, width, height)
+        if coarse:
+            mask = mask.point([0, 1, 1, *range(3, 256)])
         with replacing(folder / "images" / f"leaf {index:02d}.jpg") as temporary:
             photo.save(temporary, quality=90)
         with replacing(folder / "masks" / f"leaf {index:02d}.png") as temporary:
@@ -93,9 +101,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=12, help="images [12]")
     parser.add_argument("--width", type=int, default=2000, help="in pixels [2000]")
+    parser.add_argument(
+        "--coarse", action="store_true", help="masks do not tell spots from leaves"
+    )
     arguments = parser.parse_args()
     width = arguments.width
-    write_leaves(arguments.folder, arguments.count, width, width * 3 // 4)
+    size = width, width * 3 // 4
+    write_leaves(arguments.folder, arguments.count, *size, arguments.coarse)
     print(f"{arguments.folder}/: {arguments.count} images in images/, masks/")
 
 

@@ -33,6 +33,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 DATA = {
     "py.typed",
     "models/efficientnet_lite0.npz",
+    "models/efficientnet_lite1.npz",
     "datasets/camvid/CITATIONS.bib",
     "datasets/camvid/README.md",
     "datasets/camvid/TAGS.txt",

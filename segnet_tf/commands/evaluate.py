@@ -15,7 +15,7 @@ from segnet_tf.console.quiet import import_tensorflow
 from segnet_tf.datasets.dataset import DatasetInfo, Split
 from segnet_tf.datasets.registry import DATASETS, load
 from segnet_tf.errors import UserError
-from segnet_tf.inference.model_file import find_model, read_labels
+from segnet_tf.inference.model_file import find_model, read_labels, shipped_names
 
 __all__ = ["main"]
 
@@ -55,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add(
         "--model",
-        help="run folder or .keras file [the shipped model, else the newest run]",
+        help=f"run folder, .keras file, or {', '.join(shipped_names())} (shipped) "
+        "[camvid, else the newest run]",
     )
     add(
         "--dataset",

@@ -32,6 +32,7 @@ from segnet_tf.inference.model_file import (
     find_model,
     load_model,
     read_labels,
+    shipped_names,
 )
 from segnet_tf.inference.tflite_metadata import OUTPUTS
 from segnet_tf.inference.tiling import check_size
@@ -67,7 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add(
         "--model",
-        help="run folder or .keras file [the shipped model, else the newest run]",
+        help=f"run folder, .keras file, or {', '.join(shipped_names())} (shipped) "
+        "[camvid, else the newest run]",
     )
     helped = "; ".join(f"{name}: {form.help}" for name, form in FORMATS.items())
     add("--format", metavar="NAME", default="tflite", help=f"{helped} [tflite]")

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from segnet_tf.console import cli
 from segnet_tf.errors import UserError
+from segnet_tf.inference.model_file import shipped_names
 
 __all__ = ["main"]
 
@@ -56,8 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     add("images", nargs="+", metavar="IMAGE", help="image files")
     add(
         "--model",
-        help=".tflite, .keras or .onnx file, or folder of a run, a shipped model or a "
-        "SavedModel [the shipped model, else the newest run]",
+        help=f"{', '.join(shipped_names())} (shipped), a .tflite, .keras or .onnx "
+        "file, or the folder of a run or a SavedModel [camvid, else the newest run]",
     )
     add(
         "--output",

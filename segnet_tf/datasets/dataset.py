@@ -186,8 +186,8 @@ def typical_size(split: Split) -> tuple[int, int]:
     whole, first, indices = sum(share for _, share in parts), 0, []
     for count, share in parts:
         wanted = max(1, round(16 * share / whole))
-        places = np.linspace(first, first + count - 1, wanted)
-        indices += places.astype(int).tolist()
+        # A part of few images gives some of them more than once.
+        indices += [first + place * count // wanted for place in range(wanted)]
         first += count
     sizes = [split.read(index)[1].shape for index in indices]
     height, width = np.median(sizes, axis=0).astype(int).tolist()

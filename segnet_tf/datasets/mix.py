@@ -67,6 +67,11 @@ class Source:
     splits: dict[str, str] = field(default_factory=dict)
     labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """What tells the set from others of its kind: its folder's name."""
+        return Path(self.data_dir).name if self.data_dir else self.dataset
+
 
 def load(
     split: str,
@@ -148,7 +153,7 @@ def _joined(path: Path, name: str, info: DatasetInfo, splits) -> Split:
     return Split(
         info,
         name,
-        tuple(f"{part.info.name}/{own}" for part in parts for own in part.names),
+        tuple(f"{source.name}/{own}" for source, part in splits for own in part.names),
         read,
         sources if len(sources) == ends[-1] else (),
         tuple(groups),
@@ -158,7 +163,7 @@ def _joined(path: Path, name: str, info: DatasetInfo, splits) -> Split:
 
 def _table(path, source: Source, own: DatasetInfo, info: DatasetInfo, groups):
     """The id in the mix for each id of a set: uint8 (256,). New groups are added."""
-    where = f"{path}: {source.dataset}"
+    where = f"{path}: {source.name}"
     unknown = [label for label in source.labels if label not in own.classes]
     if unknown:
         raise UserError(

@@ -24,7 +24,7 @@ class Findings:
     Attributes:
         split: the split.
         indices: int64 (images,), the places of the images in the split.
-        counts: int64 (images, classes), pixels of each class.
+        counts: int64 (images, labels), pixels of each class and of each group.
         pixels: int64 (images,), all pixels, void included.
         sizes: (width, height) -> number of images.
         digests: a hash of each image's pixels.
@@ -58,7 +58,7 @@ def examine(split: Split) -> Findings:
             continue
         counts = np.bincount(labels.reshape(-1), minlength=256)
         digest = hashlib.sha1(image.tobytes()).hexdigest()
-        rows.append((index, counts[: split.info.num_classes], labels.size, digest))
+        rows.append((index, counts[: split.labels.num_classes], labels.size, digest))
         sizes[image.shape[1], image.shape[0]] += 1
         for kind in _oddities(image, counts):
             odd[kind].append(name)
@@ -66,7 +66,7 @@ def examine(split: Split) -> Findings:
     return Findings(
         split=split,
         indices=np.array(indices, np.int64),
-        counts=np.array(counts, np.int64).reshape(-1, split.info.num_classes),
+        counts=np.array(counts, np.int64).reshape(-1, split.labels.num_classes),
         pixels=np.array(pixels, np.int64),
         sizes=sizes,
         digests=digests,
@@ -108,8 +108,9 @@ def suspicions(found: list[Findings]) -> list[str]:
         lines.append(f"the same picture more than once: {_some(copies)}")
     first, classes = found[0], found[0].split.info.classes
     seen = first.counts.sum(axis=0) > 0
-    if not seen.all():
-        absent = [name for name, there in zip(classes, seen, strict=True) if not there]
+    # A group without a pixel is no fault.
+    absent = [name for name, there in zip(classes, seen, strict=False) if not there]
+    if absent:
         lines.append(f"{first.split.name}: no pixel of {_some(absent)}")
     return lines
 
@@ -144,18 +145,28 @@ def _class_table(found: list[Findings]) -> list[str]:
     from segnet_tf.datasets.class_weights import median_frequency_weights
 
     first = found[0]
-    width = max(map(len, (*first.split.info.classes, "void, of all pixels")))
+    names = tuple(
+        dict.fromkeys(name for each in found for name in each.split.labels.classes)
+    )
+    width = max(map(len, (*names, "void, of all pixels")))
     columns = "".join(f"{findings.split.name:>9}" for findings in found)
     lines = [f"{'share of pixels':<{width}}{columns}   images  weight"]
-    weights = median_frequency_weights(first.counts, first.pixels)
+    classes = first.split.info.num_classes
+    weights = median_frequency_weights(first.counts[:, :classes], first.pixels)
     images = (first.counts > 0).sum(axis=0)
     totals = [findings.counts.sum(axis=0) for findings in found]
-    for index, name in enumerate(first.split.info.classes):
-        shares = "".join(
-            f"{total[index] / max(total.sum(), 1):>9.2%}" for total in totals
+    by_name = [
+        dict(zip(findings.split.labels.classes, total, strict=True))
+        for findings, total in zip(found, totals, strict=True)
+    ]
+    for index, name in enumerate(names):
+        row = f"{name:<{width}}" + "".join(
+            f"{each.get(name, 0) / max(sum(each.values()), 1):>9.2%}"
+            for each in by_name
         )
-        row = f"{name:<{width}}{shares}{images[index]:>9}{weights[index]:>8.3f}"
-        lines.append(row)
+        row += f"{images[index]:>9}" if index < len(images) else ""
+        # A group has the smallest weight of its classes.
+        lines.append(row + (f"{weights[index]:>8.3f}" if index < classes else ""))
     void = "".join(
         f"{1 - total.sum() / max(findings.pixels.sum(), 1):>9.2%}"
         for total, findings in zip(totals, found, strict=True)
@@ -177,7 +188,7 @@ def sample_sheet(findings: Findings, samples: int = 8, width: int = 320) -> Imag
     """
     from segnet_tf.evaluation.visualize import legend
 
-    info, indices = findings.split.info, findings.indices
+    info, indices = findings.split.labels, findings.indices
     chosen = np.unique(np.linspace(0, len(indices) - 1, samples).round().astype(int))
     panels = [_panel(findings.split, int(indices[place]), width) for place in chosen]
     total = findings.counts.sum(axis=0)
@@ -203,7 +214,7 @@ def _panel(split: Split, index: int, width: int) -> Image.Image:
 
     small, ids = fit_width(width, *split.read(index))
     height, fitted_width = ids.shape
-    tinted = overlay(small, ids, split.info, opacity=0.75)
+    tinted = overlay(small, ids, split.labels, opacity=0.75)
     panel = Image.new("RGB", (2 * width + 4, height + 22), "white")
     name = split.names[index]
     ImageDraw.Draw(panel).text((2, 2), name, fill="black", font=font(13))

@@ -21,14 +21,8 @@ import tensorflow as tf
 from segnet_tf.export.quantization import Limits
 from segnet_tf.export.winograd import CornerConv2D, faster_convolutions
 from segnet_tf.layers.normalization import LocalResponseNormalization
-from segnet_tf.layers.pooling import (
-    MaxPoolingWithArgmax2D,
-    MaxUnpooling2D,
-    corners,
-    first_winner_masks,
-    lost,
-    repeat_last,
-)
+from segnet_tf.layers.pooling import MaxPoolingWithArgmax2D, MaxUnpooling2D
+from segnet_tf.layers.positions import corners, first_winner_masks, lost, repeat_last
 from segnet_tf.models.clone import clone, rebuilt
 
 __all__ = ["xnnpack_model"]

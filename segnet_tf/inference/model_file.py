@@ -27,6 +27,7 @@ __all__ = [
     "load_model",
     "read_labels",
     "save_model",
+    "shipped_names",
 ]
 
 LABELS_ENTRY = "labels.json"
@@ -49,14 +50,22 @@ SHIPPED_MODEL = SHIPPED_MODELS / "segnet_lite_camvid"
 """The model that the commands use if none is named."""
 
 
+def shipped_names() -> dict[str, Path]:
+    """The shipped models' folders by their short names, such as `camvid`."""
+    prefix = "segnet_lite_"
+    folders = sorted(SHIPPED_MODELS.glob(f"{prefix}*"))
+    return {folder.name.removeprefix(prefix): folder for folder in folders}
+
+
 def find_model(
     model: str | os.PathLike | None = None, forms: tuple[str, ...] = FORMS
 ) -> Path:
     """Finds a model file.
 
     Args:
-        model: a model file, or the folder of a run, of a shipped model or of a
-            SavedModel. None: the shipped model, else the newest run under runs/.
+        model: a model file, the folder of a run or of a SavedModel, or the name of a
+            shipped model, which wins over a folder of that name. None: the shipped
+            model, else the newest run under runs/.
         forms: the names of files to look for in a folder.
 
     Returns:
@@ -66,12 +75,13 @@ def find_model(
         UserError: if there is no such model.
     """
     if model is not None:
-        path = Path(model)
+        path = shipped_names().get(str(model), Path(model))
         found = _in_folder(path, forms) if path.is_dir() else path
         if found is None or not found.exists():
             raise UserError(
-                f"{model}: no model there: name a model file, or a folder that holds "
-                + " or ".join(forms)
+                f"{model}: no model there: name a model file, a folder that holds "
+                f"{' or '.join(forms)}, or a shipped model: "
+                + ", ".join(shipped_names())
             )
         if forms == ("model.keras",) and found.suffix != ".keras":
             raise UserError(f"{model}: is not a .keras file: name one, or a run folder")

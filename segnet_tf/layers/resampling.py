@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from segnet_tf.layers.pooling import spatial_shape
+from segnet_tf.layers.positions import spatial_shape
 
 __all__ = ["BilinearKernel", "BilinearUpsampling2D", "CropLike"]
 

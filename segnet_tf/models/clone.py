@@ -4,11 +4,8 @@ from collections.abc import Callable
 
 import keras
 
-from segnet_tf.layers.pooling import (
-    MaxPoolingWithArgmax2D,
-    MaxUnpooling2D,
-    check_mode,
-)
+from segnet_tf.layers.pooling import MaxPoolingWithArgmax2D, MaxUnpooling2D
+from segnet_tf.layers.positions import check_mode
 
 __all__ = ["as_float32", "clone", "one_tensor", "rebuilt", "with_pooling_mode"]
 
@@ -75,7 +72,7 @@ def with_pooling_mode(model: keras.Model, mode: str) -> keras.Model:
 
     Args:
         model: any functional model with our pooling layers, built or loaded.
-        mode: "argmax", "window" or "mask"; see `segnet_tf.layers.pooling`.
+        mode: "argmax", "window", "mask" or "input"; see `segnet_tf.layers.positions`.
 
     Returns:
         A new, uncompiled model with a copy of the weights; `model` stays as it is.

@@ -53,7 +53,7 @@ def SegNet(
     Args:
         num_classes: channels of the output.
         input_channels: 3 for RGB.
-        pooling_mode: "argmax", "window" or "mask"; see `segnet_tf.layers`.
+        pooling_mode: "argmax", "window", "mask" or "input"; see `segnet_tf.layers`.
         encoder: the stages before each pooling, shallowest first. A stage is the
             filters of its 3x3 convolutions, or a Keras layer or model that keeps height
             and width (and brings its weights, if it has any). `SegNet` adds the

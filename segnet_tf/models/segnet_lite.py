@@ -65,7 +65,7 @@ def SegNetLite(
     Args:
         num_classes: channels of the output.
         input_channels: 3 for RGB.
-        pooling_mode: "argmax", "window" or "mask"; see `segnet_tf.layers`.
+        pooling_mode: "argmax", "window", "mask" or "input"; see `segnet_tf.layers`.
         width: factor on the filters of every stage.
         encoder: a key of `ENCODERS`.
         encoder_weights: "imagenet" for the encoder's ImageNet weights, which come with

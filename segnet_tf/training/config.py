@@ -63,7 +63,9 @@ class NetworkOptions:
         "network brings them",
     )
     init_from: str | None = option(
-        None, "run folder or .keras file; every weight of it that fits is taken"
+        None,
+        "run folder, .keras file or name of a shipped model; every weight of it that "
+        "fits is taken",
     )
 
 

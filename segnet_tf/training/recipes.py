@@ -56,6 +56,7 @@ def _paper(model: str, steps: int, on_cpu: str, **options) -> Recipe:
 
 # docs/training-log.md has the trials that led to these options.
 _SHIPPED = {
+    "model": "segnet_lite",
     "pooling_mode": "input",
     "zoom": (0.6, 1.5),
     "color_jitter": 0.4,
@@ -77,25 +78,12 @@ RECIPES = {
         },
     ),
     "segnet_lite_camvid": Recipe(
-        "33,120 steps: about 5 hours on two cores",
-        {
-            **_SHIPPED,
-            "dataset": "camvid",
-            "model": "segnet_lite1",
-            "lighting": 0.3,
-            "epochs": 720,
-            "validate_every": 40,
-        },
+        "11,040 steps: about 2 hours on two cores; mIoU 70.5 on val, an easy split",
+        {**_SHIPPED, "dataset": "camvid", "epochs": 240, "validate_every": 40},
     ),
     "segnet_lite_synthetic": Recipe(
         "2,000 steps: about 25 minutes on two cores; mIoU 72.3 on val",
-        {
-            **_SHIPPED,
-            "dataset": "synthetic",
-            "model": "segnet_lite",
-            "epochs": 40,
-            "validate_every": 10,
-        },
+        {**_SHIPPED, "dataset": "synthetic", "epochs": 40, "validate_every": 10},
     ),
     "paper_segnet": _paper("segnet", 40_000, **_VGG16),
     "paper_bayesian_segnet": _paper("bayesian_segnet", 60_000, **_VGG16),

@@ -65,8 +65,8 @@ def test_the_sets_follow_each_other_in_the_ids_of_the_mix(mix, tmp_path):
     assert train.labels.classes == (*FINE, "stem or leaf or fruit")
     assert train.shares == ((3, 3), (5, 1))
     assert train.names == (
-        *(f"folder/{index}.png" for index in range(3)),
-        *(f"folder/{index}.png" for index in range(5)),
+        *(f"fine/{index}.png" for index in range(3)),
+        *(f"coarse/{index}.png" for index in range(5)),
     )
     fine = registry.load("folder", "train", tmp_path / "fine")
     coarse = registry.load("folder", "train", tmp_path / "coarse")
@@ -100,7 +100,7 @@ def test_a_list_of_names_can_be_a_split(mix, tmp_path):
     (tmp_path / "two.txt").write_text("4\n1\n")
     path = mix(coarse={"splits": {"val": "two.txt"}})
     val = registry.load("mix", "val", path)
-    assert val.names[-2:] == ("folder/4.png", "folder/1.png")
+    assert val.names[-2:] == ("coarse/4.png", "coarse/1.png")
 
 
 def test_classes_of_its_own(mix):

@@ -124,11 +124,15 @@ def test_an_old_file_loads_and_says_the_same(path):
     assert read_labels(path).image_size == (33, 47)
 
 
-def test_the_old_files_hold_every_layer_that_is_registered():
+NEWER = {"FastDepthwiseConv2D"}
+"""Layers that were not there when the old files were written."""
+
+
+def test_the_old_files_hold_every_layer_that_was_registered():
     import segnet_tf.layers
 
     text = "".join(zipfile.ZipFile(path).read("config.json").decode() for path in OLD)
-    for name in set(segnet_tf.layers.__all__) - {"POOLING_MODES"}:
+    for name in set(segnet_tf.layers.__all__) - NEWER - {"POOLING_MODES"}:
         assert f'"{name}"' in text, name
 
 

@@ -165,6 +165,19 @@ def test_what_a_path_stands_for(files, tmp_path, monkeypatch):
     assert model_file.__file__.startswith(str(ROOT / "segnet_tf"))
 
 
+def test_shipped_models_have_names(tmp_path, monkeypatch):
+    names = {"camvid", "synthetic"}
+    assert names <= set(model_file.shipped_names())
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "camvid").mkdir()
+    for name in names:
+        folder = ROOT / "saved_models" / f"segnet_lite_{name}"
+        assert find_model(name) == folder / "model.tflite"
+        assert find_model(name, forms=("model.keras",)) == folder / "model.keras"
+    with pytest.raises(UserError, match="mars: no model there: .*camvid.*synthetic"):
+        find_model("mars")
+
+
 def test_shipped_model_lies_beside_the_package():
     assert model_file.SHIPPED_MODEL == ROOT / "saved_models" / "segnet_lite_camvid"
 

@@ -22,7 +22,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
 import segnet_tf
-from segnet_tf.layers import pooling
+from segnet_tf.layers import positions as forms
 from segnet_tf.layers.pooling import MaxPoolingWithArgmax2D, MaxUnpooling2D
 
 MODES = ("argmax", "window", "mask", "input")
@@ -243,9 +243,9 @@ def test_values_and_gradients_on_ties(mode, way):
 @pytest.mark.parametrize("way", ["eager", "unknown sizes"])
 def test_input_mode_compares_where_there_is_a_gpu(monkeypatch, way):
     """There a kernel may give a tie to any of its maxima."""
-    monkeypatch.setattr(pooling, "has_gpu", lambda: True)
-    monkeypatch.setattr(pooling, "_unpool_to_maxima", None)
-    monkeypatch.setattr(pooling, "_plain_max_pool", None)
+    monkeypatch.setattr(forms, "has_gpu", lambda: True)
+    monkeypatch.setattr(forms, "_unpool_to_maxima", None)
+    monkeypatch.setattr(forms, "_plain_max_pool", None)
     test_values_and_gradients_on_ties("input", way)
 
 

@@ -4,6 +4,7 @@ import keras
 import pytest
 from networks import trainable_parameters
 
+from segnet_tf.layers.depthwise import FastDepthwiseConv2D
 from segnet_tf.layers.pooling import MaxUnpooling2D
 from segnet_tf.layers.resampling import BilinearUpsampling2D
 from segnet_tf.models.networks import TABLE_1, build
@@ -47,7 +48,7 @@ def test_which_layers_make_the_decoder(name):
     assert kinds.count(keras.layers.Conv2DTranspose) == 4 * deconvolves
     assert kinds.count(BilinearUpsampling2D) == 4 * (name == "basic_bilinear")
     single = name == "basic_single_channel_decoder"
-    assert kinds.count(keras.layers.DepthwiseConv2D) == 4 * single
+    assert kinds.count(FastDepthwiseConv2D) == 4 * single
     adds = name in (
         "basic_encoder_addition",
         "fcn_basic",

@@ -236,7 +236,8 @@ def drive(monkeypatch, split, step_seconds) -> ReadingWatch:
 
 
 def test_a_slow_reader_is_the_bottleneck(monkeypatch, capsys):
-    slow = numbered_split(4, delay=0.2)
+    # So many images that none is remembered from an earlier epoch.
+    slow = numbered_split(60, delay=0.2)
     reading = drive(monkeypatch, slow, step_seconds=0.01)
     said = capsys.readouterr().out
     assert said.count("reading is the bottleneck") == 1
