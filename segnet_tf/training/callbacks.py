@@ -84,7 +84,7 @@ class TimeEstimate(keras.callbacks.Callback):
             NETWORKS[name].parameters
             for name in (config.network.model, TrainConfig().network.model)
         )
-        self.is_light = own <= light
+        self.is_light = own <= 2 * light
         if val_split:
             validated = [n for n in validated_epochs(config) if n > epoch]
             image = val_split.read(0)[0]
