@@ -8,6 +8,7 @@ from segnet_tf.console.options import (
     BELOW_ONE,
     NOT_NEGATIVE,
     POSITIVE,
+    SHARE,
     Bound,
     check_options,
     option,
@@ -78,6 +79,12 @@ class Optimization:
     loss: str = option("cross-entropy", "training loss", LOSSES)
     class_weights: str = option(
         "sqrt", "weights of the classes in the loss", CLASS_WEIGHTS
+    )
+    logit_adjustment: float = option(
+        0.0,
+        "share of the class weights that predictions do without: weights teach rare "
+        "classes, but make them win too often",
+        bound=SHARE,
     )
     optimizer: str = option("adamw", "update rule", OPTIMIZERS)
     learning_rate: float = option(5e-3, "peak learning rate", bound=POSITIVE)

@@ -20,6 +20,11 @@ class PixelLoss(keras.losses.Loss):
         ignore_label: the id of pixels that do not count.
         groups: for each label id after the classes, the classes that it stands for; see
             `segnet_tf.training.losses.partial_cross_entropy`.
+        logit_adjustment: this share of the logarithms of the class weights is added to
+            the logits in the loss, and so is missing in the network's own. Weights act
+            as if rare classes were more frequent; with 1 the network learns the true
+            frequencies (Menon et al., "Long-tail learning via logit adjustment",
+            arXiv:2007.07314).
 
     Input:
         y_true: integer labels (B, H, W), class ids and ids of groups.
@@ -36,6 +41,7 @@ class PixelLoss(keras.losses.Loss):
         class_weights=None,
         ignore_label: int = 255,
         groups=(),
+        logit_adjustment: float = 0.0,
         name: str = "pixel_loss",
     ):
         super().__init__(name=name, reduction="sum_over_batch_size", dtype="float32")
@@ -49,12 +55,17 @@ class PixelLoss(keras.losses.Loss):
         )
         self.ignore_label = ignore_label
         self.groups = tuple(tuple(int(index) for index in group) for group in groups)
+        self.logit_adjustment = float(logit_adjustment)
 
     def call(self, y_true, y_pred):
         labels = tf.cast(y_true, tf.int32)
         valid = labels != self.ignore_label
         labels = tf.where(valid, labels, 0)
         logits = tf.cast(y_pred, tf.float32)
+        if self.logit_adjustment and self.class_weights is not None:
+            # A class that never appears has weight 0, and keeps its logit.
+            positive = [weight or 1.0 for weight in self.class_weights]
+            logits += self.logit_adjustment * tf.math.log(tf.constant(positive))
         if self.groups:
             allowed = allowed_classes(logits.shape[-1], self.groups)
             losses = partial_cross_entropy(labels, logits, allowed)
@@ -76,5 +87,6 @@ class PixelLoss(keras.losses.Loss):
             "class_weights": self.class_weights,
             "ignore_label": self.ignore_label,
             "groups": self.groups,
+            "logit_adjustment": self.logit_adjustment,
             "name": self.name,
         }

@@ -194,6 +194,7 @@ def _compiled(config, run, train_split, steps) -> keras.Model:
             optimization.loss,
             _class_weights(config, train_split),
             groups=train_split.groups,
+            logit_adjustment=optimization.logit_adjustment,
         ),
         metrics=[MeanIoU(num_classes)],
         jit_compile=config.run.jit_compile,

@@ -121,6 +121,34 @@ def test_a_group_has_the_smallest_weight_of_its_classes(rng):
     np.testing.assert_allclose(loss, 5 * expected.item(), rtol=1e-5)
 
 
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_logit_adjustment_is_a_bias_in_the_loss(rng, share):
+    labels = rng.integers(0, 4, (2, 5, 7)).astype(np.uint8)
+    logits = rng.normal(0, 3, (2, 5, 7, 4)).astype(np.float32)
+    weights = (0.5, 2.0, 0.0, 7.0)
+    loss = PixelLoss("cross-entropy", weights, logit_adjustment=share)(labels, logits)
+    moved = logits + share * np.log([0.5, 2.0, 1.0, 7.0])
+    np.testing.assert_allclose(loss, reference_loss(labels, moved, weights), rtol=1e-5)
+    plain = PixelLoss("cross-entropy", logit_adjustment=share)(labels, logits)
+    np.testing.assert_allclose(plain, reference_loss(labels, logits), rtol=1e-5)
+
+
+def test_with_full_adjustment_the_logits_are_the_frequencies():
+    """One pixel in ten is of the rare class: its best logit is log(1 / 9)."""
+    labels = np.array([[[1] + [0] * 9]], np.uint8)
+    best = {}
+    for share in (0.0, 1.0):
+        loss = PixelLoss("cross-entropy", (1.0, 9.0), logit_adjustment=share)
+        bias = np.linspace(-4, 4, 801, dtype=np.float32)
+        losses = [
+            float(loss(labels, np.broadcast_to([0.0, value], (1, 1, 10, 2))))
+            for value in bias
+        ]
+        best[share] = bias[np.argmin(losses)]
+    np.testing.assert_allclose(best[0.0], 0, atol=0.011)
+    np.testing.assert_allclose(best[1.0], np.log(1 / 9), atol=0.011)
+
+
 def test_dice_counts_the_pixels_of_one_class_only(rng):
     logits = rng.normal(size=(1, 4, 4, 3)).astype(np.float32)
     labels = rng.integers(0, 3, (1, 4, 4)).astype(np.uint8)
@@ -165,7 +193,12 @@ def test_float16_logits_are_scored_in_float32():
 
 def test_loss_survives_serialisation(rng):
     loss = PixelLoss(
-        "cross-entropy", (1.0, 3.0), ignore_label=9, groups=[(0, 1)], name="ce"
+        "cross-entropy",
+        (1.0, 3.0),
+        ignore_label=9,
+        groups=[(0, 1)],
+        logit_adjustment=0.5,
+        name="ce",
     )
     twin = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(loss)
