@@ -1,6 +1,6 @@
 """A data set as the rest of the program sees it: its metadata and its splits."""
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ __all__ = [
     "Split",
     "class_pixel_counts",
     "listed_lines",
+    "split_lines",
     "typical_size",
     "unknown_ids",
 ]
@@ -163,6 +164,28 @@ def listed_lines(listing: Path) -> list[str]:
     if not lines:
         raise UserError(f"{listing}: names no images")
     return lines
+
+
+def split_lines(
+    dataset: str, split: str, splits: Iterable[str], what: str = "image names"
+) -> list[str]:
+    """The lines of the text file that is named in the place of a split.
+
+    Args:
+        dataset: its name, for the message.
+        split: the path of the file.
+        splits: the names of the data set's splits.
+        what: what the file lists.
+
+    Raises:
+        UserError: if there is no such file, or as `listed_lines`.
+    """
+    if not Path(split).is_file():
+        raise UserError(
+            f"{dataset}: no split {split!r}: use {', '.join(splits)} or a text file of "
+            f"{what}"
+        )
+    return listed_lines(Path(split))
 
 
 def class_pixel_counts(split: Split) -> tuple[np.ndarray, np.ndarray]:

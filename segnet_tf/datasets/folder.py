@@ -30,7 +30,7 @@ from segnet_tf.datasets.dataset import (
     DatasetInfo,
     MissingSplit,
     Split,
-    listed_lines,
+    split_lines,
     unknown_ids,
 )
 from segnet_tf.datasets.images import IMAGE_SUFFIXES
@@ -248,16 +248,12 @@ def _seeded_share(pairs: list[Pair], split: str, root: Path) -> list[Pair]:
 
 
 def _listed(listing: Path, pairs: list[Pair]) -> list[Pair]:
-    if not listing.is_file():
-        raise UserError(
-            f"folder: no split {str(listing)!r}: use {', '.join(SPLITS)} or a text "
-            "file of image names"
-        )
+    lines = split_lines("folder", str(listing), SPLITS)
     where: dict[str, set[Pair]] = {}
     for pair in pairs:
         for key in (pair[0].name, _stem(pair[0])):
             where.setdefault(key, set()).add(pair)
-    names = [Path(line).name for line in listed_lines(listing)]
+    names = [Path(line).name for line in lines]
     for name in names:
         if len(where.get(name, ())) != 1:
             times = len(where.get(name, ()))

@@ -19,7 +19,7 @@ from segnet_tf.datasets.dataset import (
     DatasetInfo,
     MissingSplit,
     Split,
-    listed_lines,
+    split_lines,
     unknown_ids,
 )
 from segnet_tf.datasets.masks import read_pair
@@ -115,18 +115,14 @@ def _label(image: Path, root: Path) -> Path:
 
 
 def _listed(images: Path, listing: Path) -> list[Path]:
-    if not listing.is_file():
-        raise UserError(
-            f"idd_lite: no split {str(listing)!r}: use {', '.join(SPLITS)} or a text "
-            "file of frames"
-        )
+    lines = split_lines("idd_lite", str(listing), SPLITS, "frames")
     where: dict[str, list[Path]] = {}
     for split in SPLITS:
         for path in sorted((images / split).glob("*/*_image.jpg")):
             for key in (_name(path), path.parent.name):
                 where.setdefault(key, []).append(path)
     paths = []
-    for line in listed_lines(listing):
+    for line in lines:
         if line not in where:
             raise UserError(f"{listing}: {line} is not in {images}")
         paths += where[line]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segnet_tf.datasets.dataset import IGNORE_LABEL, DatasetInfo, Split, listed_lines
+from segnet_tf.datasets.dataset import IGNORE_LABEL, DatasetInfo, Split, split_lines
 from segnet_tf.datasets.masks import read_pair
 from segnet_tf.errors import UserError
 
@@ -115,13 +115,8 @@ def _label(image: Path, root: Path) -> Path:
 
 
 def _listed(paths: list[Path], listing: Path) -> list[Path]:
-    if not listing.is_file():
-        raise UserError(
-            f"labelmefacade: no split {str(listing)!r}: use {', '.join(SPLITS)} or a "
-            "text file of pictures"
-        )
+    lines = split_lines("labelmefacade", str(listing), SPLITS, "pictures")
     where = {key: path for path in paths for key in (path.name, path.stem)}
-    lines = listed_lines(listing)
     for line in lines:
         if line not in where:
             raise UserError(f"{listing}: {line} is not in {paths[0].parent}")

@@ -104,12 +104,7 @@ def load(
     splits, missing = [], []
     for source in sources:
         try:
-            loaded = load_set(
-                source.dataset,
-                source.splits.get(split, split),
-                source.data_dir,
-                channels,
-            )
+            loaded = _loaded(source, split, channels, load_set)
         except MissingSplit as error:
             if split == "train":
                 raise
@@ -120,18 +115,22 @@ def load(
         raise MissingSplit(f"{path}: no set has a split {split!r}: {missing[0]}")
     for line in missing:
         print(f"{path.name}: left out of {split!r}: {line}")
-    info = _info(classes, sources, channels, load_set)
+    if classes is not None:
+        colours = tuple(default_colours(classes))
+        info = DatasetInfo("mix", classes, colours, channels=channels)
+    else:
+        first, loaded = splits[0]
+        if first is not sources[0]:
+            # The first set is left out of this split, but its classes count.
+            loaded = _loaded(sources[0], "train", channels, load_set)
+        own = loaded.info
+        info = replace(own, name="mix", ignore_label=IGNORE_LABEL, image_size=None)
     return _joined(path, split, info, splits)
 
 
-def _info(classes, sources, channels, load_set) -> DatasetInfo:
-    if classes is not None:
-        colours = tuple(default_colours(classes))
-        return DatasetInfo("mix", classes, colours, channels=channels)
-    first = sources[0]
-    split = first.splits.get("train", "train")
-    own = load_set(first.dataset, split, first.data_dir, channels).info
-    return replace(own, name="mix", ignore_label=IGNORE_LABEL, image_size=None)
+def _loaded(source: Source, split: str, channels: int, load_set: Loader) -> Split:
+    own = source.splits.get(split, split)
+    return load_set(source.dataset, own, source.data_dir, channels)
 
 
 def _joined(path: Path, name: str, info: DatasetInfo, splits) -> Split:

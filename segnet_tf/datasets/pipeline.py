@@ -10,6 +10,7 @@ number of threads.
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
@@ -17,16 +18,16 @@ import tensorflow as tf
 from segnet_tf.datasets.dataset import Split
 from segnet_tf.errors import UserError
 
-REMEMBERED_BYTES = 2 * 2**30
-"""So much of a training split's decoded images stays in memory: all of CamVid, or
-5,000 images of its size. Reading and decoding was half of the work of the stream."""
-
 __all__ = [
     "batch_names",
     "evaluation_batches",
     "reading_errors",
     "training_batches",
 ]
+
+REMEMBERED_BYTES = 2 * 2**30
+"""So much of a training split's decoded images stays in memory: all of CamVid, or
+3,000 images of its size. Reading and decoding was half of the work of the stream."""
 
 
 def training_batches(
@@ -51,11 +52,10 @@ def training_batches(
         images float32 (B, h, w, channels) in [0, 255]; labels uint8 (B, h, w), void =
         255.
     """
-
-    read = _remembering(split.read)
+    split = replace(split, read=_remembering(split.read))
 
     def sample(n):
-        image, labels = _read(split, _shuffled_index(n, split, seed), read)
+        image, labels = _read(split, _shuffled_index(n, split, seed))
         return augment(image, labels, (seed, tf.cast(n, tf.int32)))
 
     counter = tf.data.Dataset.counter(start=start)
@@ -150,8 +150,7 @@ def _remembering(read: Callable) -> Callable:
     return remembered
 
 
-def _read(split: Split, index: tf.Tensor, read: Callable | None = None) -> tuple:
-    read = read or split.read
-    image, labels = tf.numpy_function(read, [index], (tf.uint8, tf.uint8))
+def _read(split: Split, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    image, labels = tf.numpy_function(split.read, [index], (tf.uint8, tf.uint8))
     image = tf.ensure_shape(image, (None, None, split.info.channels))
     return image, tf.ensure_shape(labels, (None,) * 2)

@@ -155,15 +155,16 @@ def _class_table(found: list[Findings]) -> list[str]:
     weights = median_frequency_weights(first.counts[:, :classes], first.pixels)
     images = (first.counts > 0).sum(axis=0)
     totals = [findings.counts.sum(axis=0) for findings in found]
-    by_name = [
-        dict(zip(findings.split.labels.classes, total, strict=True))
+    # Splits may have different groups.
+    shares = [
+        dict(
+            zip(findings.split.labels.classes, total / max(total.sum(), 1), strict=True)
+        )
         for findings, total in zip(found, totals, strict=True)
     ]
     for index, name in enumerate(names):
-        row = f"{name:<{width}}" + "".join(
-            f"{each.get(name, 0) / max(sum(each.values()), 1):>9.2%}"
-            for each in by_name
-        )
+        cells = "".join(f"{each.get(name, 0):>9.2%}" for each in shares)
+        row = f"{name:<{width}}{cells}"
         row += f"{images[index]:>9}" if index < len(images) else ""
         # A group has the smallest weight of its classes.
         lines.append(row + (f"{weights[index]:>8.3f}" if index < classes else ""))

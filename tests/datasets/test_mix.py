@@ -96,6 +96,14 @@ def test_a_set_without_the_split_is_left_out_and_named(mix, capsys):
         registry.load("mix", "train", nothing)
 
 
+def test_classes_are_the_first_sets_even_if_it_is_left_out(mix):
+    both = {"splits": {"val": "train"}}
+    val = registry.load(
+        "mix", "val", mix(fine={"splits": {"val": "test"}}, coarse=both)
+    )
+    assert val.shares == ((5, 1),) and val.info.classes == FINE
+
+
 def test_a_list_of_names_can_be_a_split(mix, tmp_path):
     (tmp_path / "two.txt").write_text("4\n1\n")
     path = mix(coarse={"splits": {"val": "two.txt"}})

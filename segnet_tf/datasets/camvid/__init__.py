@@ -22,6 +22,7 @@ from segnet_tf.datasets.dataset import (
     MissingSplit,
     Split,
     listed_lines,
+    split_lines,
     unknown_ids,
 )
 from segnet_tf.datasets.masks import read_pair
@@ -135,18 +136,14 @@ def _listed_pairs(folder: Path, split: str) -> list[tuple[Path, Path]]:
 
 
 def _pairs_by_name(folder: Path, listing: Path) -> list[tuple[Path, Path]]:
-    if not listing.is_file():
-        raise UserError(
-            f"camvid: no split {str(listing)!r}: use {', '.join(SPLITS)} or a text "
-            "file of frame names"
-        )
+    lines = split_lines("camvid", str(listing), SPLITS, "frame names")
     where = {
         path.name: (path, folder / f"{split}annot" / path.name)
         for split in SPLITS
         for path in (folder / split).glob("*.png")
     }
     pairs = []
-    for line in listed_lines(listing):
+    for line in lines:
         name = _frame(line)
         if name not in where:
             raise UserError(f"camvid: {listing} names {name}, which is not in {folder}")
