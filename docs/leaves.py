@@ -1,12 +1,13 @@
 """Draws a data set of leaves with sick spots, to practise `docs/your-data.md` on.
 
 python -m docs.leaves leaves
-python -m docs.leaves plants --coarse
+python -m docs.leaves plants --like coarse
 
 Photos as a phone takes them (JPEG, 2000 x 1500), masks as a labelling program saves
 them (PNG with a palette): background 0, leaf 1, spot 2, and 255 for a leaf so far out
-of focus that nobody could say where it ends. With --coarse other photos, whose masks
-do not tell spots from leaves: background 0, plant 1.
+of focus that nobody could say where it ends. With `--like coarse` other photos, whose
+masks do not tell spots from leaves: background 0, plant 1. Other forms are those that
+data sets are downloaded in, and a grey camera of 12 bits.
 """
 
 import argparse
@@ -79,21 +80,78 @@ def _palette() -> bytes:
 
 
 def write_leaves(
-    folder: Path, count: int, width: int, height: int, coarse: bool = False
+    folder: Path, count: int, width: int, height: int, like: str = "folder"
 ) -> None:
-    """classes.txt, images/ and masks/, as `--dataset folder` reads them."""
-    classes = COARSE if coarse else CLASSES
-    lines = [f"{n} {r} {g} {b}" for n, (r, g, b) in zip(classes, COLOURS, strict=False)]
-    with replacing(folder / "classes.txt") as temporary:
-        temporary.write_text("\n".join(lines) + "\n")
+    """A data set in one of the forms of `LIKE`."""
     for index in range(count):
-        photo, mask = draw_leaves(index + 100 * coarse, width, height)
-        if coarse:
-            mask = mask.point([0, 1, 1, *range(3, 256)])
-        with replacing(folder / "images" / f"leaf {index:02d}.jpg") as temporary:
-            photo.save(temporary, quality=90)
-        with replacing(folder / "masks" / f"leaf {index:02d}.png") as temporary:
-            mask.save(temporary)
+        photo, mask = draw_leaves(index + 100 * (like == "coarse"), width, height)
+        files = LIKE[like](index, "val" if index % 4 == 3 else "train", photo, mask)
+        for name, content in files.items():
+            with replacing(folder / name) as temporary:
+                if isinstance(content, str):
+                    temporary.write_text(content)
+                else:
+                    content.save(temporary, quality=90)
+
+
+Files = dict[str, Image.Image | str]
+"""Path in the data set -> a picture, or a text."""
+
+
+def _as_folder(index: int, split: str, photo, mask) -> Files:
+    lines = [f"{n} {r} {g} {b}" for n, (r, g, b) in zip(CLASSES, COLOURS, strict=True)]
+    return {
+        "classes.txt": "\n".join(lines) + "\n",
+        f"images/leaf {index:02d}.jpg": photo,
+        f"masks/leaf {index:02d}.png": mask,
+    }
+
+
+def _coarse(index: int, split: str, photo, mask) -> Files:
+    files = _as_folder(index, split, photo, mask.point([0, 1, 1, *range(3, 256)]))
+    lines = [f"{n} {r} {g} {b}" for n, (r, g, b) in zip(COARSE, COLOURS, strict=False)]
+    return {**files, "classes.txt": "\n".join(lines) + "\n"}
+
+
+def _as_kaggle(index: int, split: str, photo, mask) -> Files:
+    rows = [(*COLOURS[0], CLASSES[0]), (255, 255, 255, "Void")]
+    rows += [(*colour, name) for colour, name in zip(COLOURS, CLASSES, strict=True)][1:]
+    table = "".join(f"{name},{r},{g},{b}\n" for r, g, b, name in rows)
+    return {
+        "class_dict.csv": f"name,r,g,b\n{table}",
+        f"{split}/leaf_{index:02d}.png": photo,
+        f"{split}_labels/leaf_{index:02d}_L.png": mask.convert("RGB"),
+    }
+
+
+def _as_roboflow(index: int, split: str, photo, mask) -> Files:
+    place = {"val": "valid"}.get(split, split)
+    name = f"{place}/leaf_{index:02d}_jpg.rf.{index:032x}"
+    rows = "".join(f"{index}, {name}\n" for index, name in enumerate(CLASSES))
+    return {
+        f"{place}/_classes.csv": f"Pixel Value, Class\n{rows}",
+        f"{name}.jpg": photo,
+        f"{name}_mask.png": mask,
+    }
+
+
+def _of_12_bits(index: int, split: str, photo, mask) -> Files:
+    grey = np.asarray(photo.convert("F")) * (4095 / 255)
+    return {
+        "classes.txt": "\n".join(CLASSES) + "\n",
+        f"images/leaf {index:02d}.png": Image.fromarray(grey.astype(np.uint16)),
+        f"masks/leaf {index:02d}.png": mask,
+    }
+
+
+LIKE = {
+    "folder": _as_folder,
+    "coarse": _coarse,
+    "kaggle": _as_kaggle,
+    "roboflow": _as_roboflow,
+    "12-bit": _of_12_bits,
+}
+"""Forms of the data set: (index, split, photo, mask) -> its files."""
 
 
 def main() -> None:
@@ -102,13 +160,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=12, help="images [12]")
     parser.add_argument("--width", type=int, default=2000, help="in pixels [2000]")
     parser.add_argument(
-        "--coarse", action="store_true", help="masks do not tell spots from leaves"
+        "--like", choices=LIKE, default="folder", help="the form [folder]"
     )
-    arguments = parser.parse_args()
-    width = arguments.width
-    size = width, width * 3 // 4
-    write_leaves(arguments.folder, arguments.count, *size, arguments.coarse)
-    print(f"{arguments.folder}/: {arguments.count} images in images/, masks/")
+    found = parser.parse_args()
+    size = found.width, found.width * 3 // 4
+    write_leaves(found.folder, found.count, *size, found.like)
+    print(f"{found.folder}/: {found.count} images with masks")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,10 @@ from pathlib import Path
 from PIL import Image
 
 from segnet_tf.console import cli
+from segnet_tf.console.options import add_flags, options_from
 from segnet_tf.datasets.dataset import MissingSplit, Split
 from segnet_tf.datasets.images import CHANNELS
+from segnet_tf.datasets.reading import Reading
 from segnet_tf.datasets.registry import DATASETS, load
 from segnet_tf.errors import UserError
 from segnet_tf.evaluation.data_check import examine, report, sample_sheet, suspicions
@@ -59,13 +61,14 @@ def main(arguments: list[str] | None = None) -> None:
         metavar="N",
         help="with --write: number of pictures [1]",
     )
+    add_flags(parser.add_argument_group("folder"), Reading)
     found = parser.parse_args(arguments)
+    reading = options_from(found, Reading)
+    place = found.data_dir, found.channels, reading
     if found.write:
-        split = load(found.name, found.split, found.data_dir, found.channels)
-        write(split, found.count, found.write)
+        write(load(found.name, found.split, *place), found.count, found.write)
     else:
-        sheet = found.sheet or f"{found.name}-samples.png"
-        check(found.name, found.data_dir, found.channels, sheet)
+        check(found.name, *place, found.sheet or f"{found.name}-samples.png")
 
 
 def write(split: Split, count: int, folder: Path) -> None:
@@ -97,7 +100,9 @@ def write(split: Split, count: int, folder: Path) -> None:
         print(folder / f"{stem}.png")
 
 
-def check(name: str, data_dir: str | None, channels: int, sheet: str) -> None:
+def check(
+    name: str, data_dir: str | None, channels: int, reading: Reading, sheet: str
+) -> None:
     """Prints what a data set contains and what looks wrong, and draws samples of it.
 
     The process ends with exit code 1 if a file or a whole split cannot be used.
@@ -106,17 +111,19 @@ def check(name: str, data_dir: str | None, channels: int, sheet: str) -> None:
         name: a key of `segnet_tf.datasets.registry.DATASETS`.
         data_dir: the folder of the data set.
         channels: of an image: 1, 3 or 4.
+        reading: how the files of a folder are read.
         sheet: path of the sheet of samples.
 
     Raises:
         UserError: if no split can be loaded.
     """
-    splits, unusable = _load_splits(name, data_dir, channels)
+    splits, unusable = _load_splits(name, data_dir, channels, reading)
     found = [examine(split) for split in splits]
     unusable += [line for findings in found for line in findings.unreadable]
     _show("cannot be used", unusable)
     readable = [findings for findings in found if len(findings.indices)]
     if readable:
+        print(*readable[0].split.remarks(), sep="\n")
         print(*report(readable), sep="\n")
         _show("suspicious", suspicions(readable))
         with replacing(sheet) as temporary:
@@ -128,7 +135,7 @@ def check(name: str, data_dir: str | None, channels: int, sheet: str) -> None:
 
 
 def _load_splits(
-    name: str, data_dir: str | None, channels: int
+    name: str, data_dir: str | None, channels: int, reading: Reading
 ) -> tuple[list[Split], list[str]]:
     """The splits that load, and one line for each that is there but does not load.
 
@@ -137,7 +144,10 @@ def _load_splits(
     splits, unusable, missing = [], [], []
     for split in SPLITS:
         try:
-            splits.append(load(name, split, data_dir, channels))
+            loaded = load(name, split, data_dir, channels, reading, faulty=True)
+            splits.append(loaded)
+            # All splits are scaled as the first one.
+            reading = reading.with_range(loaded.info.value_range)
         except MissingSplit as error:
             missing.append(str(error))
         except UserError as error:

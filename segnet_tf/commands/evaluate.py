@@ -11,8 +11,10 @@ import argparse
 from pathlib import Path
 
 from segnet_tf.console import cli
+from segnet_tf.console.options import add_flags, options_from
 from segnet_tf.console.quiet import import_tensorflow
 from segnet_tf.datasets.dataset import DatasetInfo, Split
+from segnet_tf.datasets.reading import Reading
 from segnet_tf.datasets.registry import DATASETS, load
 from segnet_tf.errors import UserError
 from segnet_tf.inference.model_file import find_model, read_labels, shipped_names
@@ -37,7 +39,8 @@ def main(arguments: list[str] | None = None) -> None:
     labels = read_labels(path)
     channels = labels.channels if labels else 3
     dataset = found.dataset or _own_dataset(path, labels)
-    split = load(dataset, found.split, found.data_dir, channels)
+    reading = reading_of(found, dataset, labels)
+    split = load(dataset, found.split, found.data_dir, channels, reading)
     check_classes(path, labels, split.info)
     name = path.parent.name if path.name == "model.keras" else path.stem
     default = Path("evaluations") / f"{name}-{dataset}-{split.name}"
@@ -84,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         help="also write reliability.png and reliability.json: is the model right as "
         "often as it says?",
     )
+    add_flags(parser.add_argument_group("folder"), Reading)
     return parser
 
 
@@ -92,6 +96,26 @@ def _own_dataset(path: Path, labels: DatasetInfo | None) -> str:
     if labels is None or labels.name not in DATASETS:
         raise UserError(f"{path}: does not say what it was trained on: give --dataset")
     return labels.name
+
+
+def reading_of(
+    found: argparse.Namespace, dataset: str, labels: DatasetInfo | None
+) -> Reading:
+    """How the files of a data set are read for a model.
+
+    Args:
+        found: the flags, with those of `Reading`.
+        dataset: its name.
+        labels: what the model file says of itself; images are scaled as those that the
+            model was trained on.
+
+    Raises:
+        UserError: if a flag has a wrong value.
+    """
+    reading = options_from(found, Reading)
+    if dataset != "folder" or labels is None:
+        return reading
+    return reading.with_range(labels.value_range)
 
 
 def check_classes(path: Path, labels: DatasetInfo | None, info: DatasetInfo) -> None:

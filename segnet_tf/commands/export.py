@@ -15,11 +15,13 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from segnet_tf.commands.evaluate import check_classes
+from segnet_tf.commands.evaluate import check_classes, reading_of
 from segnet_tf.console import cli
+from segnet_tf.console.options import add_flags
 from segnet_tf.console.quiet import import_tensorflow
 from segnet_tf.datasets import registry
 from segnet_tf.datasets.dataset import DatasetInfo, Split
+from segnet_tf.datasets.reading import Reading
 from segnet_tf.errors import UserError
 from segnet_tf.export.formats import FORMATS, PRECISIONS, Format
 from segnet_tf.export.quantization import (
@@ -110,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="only print the tensors, classes and operators of a .tflite file",
     )
+    add_flags(parser.add_argument_group("folder"), Reading)
     cli.add_renamed(parser, {"--height": "--size HxW", "--width": "--size HxW"})
     return parser
 
@@ -155,7 +158,7 @@ def export(found: argparse.Namespace) -> bool:
     size = found.size or default_size(
         info.image_size or TRIAL_SIZE, size_multiple(model)
     )
-    calibration = calibration_images(files, size, info.channels)
+    calibration = calibration_images(files, size, info.channels, info.value_range)
     options = {
         "size": size,
         "quantize": found.quantize or "none",
@@ -202,7 +205,10 @@ def _split(found: argparse.Namespace, source: Path, info: DatasetInfo) -> Split 
     """The split to compare mIoU on, or None. Its classes must be the model's."""
     if not found.dataset:
         return None
-    split = registry.load(found.dataset, found.split, found.data_dir, info.channels)
+    reading = reading_of(found, found.dataset, info)
+    split = registry.load(
+        found.dataset, found.split, found.data_dir, info.channels, reading
+    )
     check_classes(source, info, split.info)
     return split
 

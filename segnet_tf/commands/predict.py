@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from segnet_tf.console import cli
+from segnet_tf.datasets.reading import checked_range
 from segnet_tf.errors import UserError
 from segnet_tf.inference.model_file import shipped_names
 
@@ -48,6 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
         native=found.native,
         samples=samples,
         uncertainty=found.uncertainty,
+        value_range=None if found.range is None else checked_range(found.range),
     )
 
 
@@ -68,6 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--threads", type=int, metavar="N", help="CPU threads [all cores]")
     add("--native", action="store_true", help="do not scale the images")
+    add(
+        "--range",
+        metavar="LOW-HIGH",
+        help="of images with more than 8 bits: values that are black and white [those "
+        "of the training images]",
+    )
     add(
         "--samples",
         type=int,
@@ -104,6 +112,7 @@ def predict_files(
     native: bool = False,
     samples: int | None = None,
     uncertainty: bool = False,
+    value_range: tuple[float, float] | None = None,
 ) -> None:
     """Labels image files, writes the results and prints one line for each image.
 
@@ -116,12 +125,14 @@ def predict_files(
         samples: labels come from the mean of this many dropout samples; None: dropout
             is off.
         uncertainty: whether to write the spread of the samples, too.
+        value_range: of images with more than 8 bits, the values that are black and
+            white; None: those that the model was trained with.
 
     Raises:
         UserError: if an image or the model cannot be read, if two results would have
             one name, or if a result would replace an input.
     """
-    from segnet_tf.datasets.images import read_image
+    from segnet_tf.datasets.images import opened, read_image
     from segnet_tf.evaluation.visualize import class_shares, overlay, palette_image
     from segnet_tf.inference.model_file import FORMS, find_model
     from segnet_tf.inference.predictor import Predictor
@@ -130,18 +141,22 @@ def predict_files(
     # All images are read first, so that a wrong name is found before the model is
     # loaded. Photos are large, so each is read again later instead of being kept.
     for name in images:
-        read_image(name)
+        with opened(name) as image:
+            image.load()
     path = find_model(model, FORMS if samples is None else ("model.keras",))
     if model is None:
         here = Path.cwd()
         print("model:", path.relative_to(here) if path.is_relative_to(here) else path)
     predictor = Predictor(path, threads, native)
     info = predictor.info
+    if value_range is None:
+        value_range = info.value_range
+        _warn_of_ranges(images, value_range)
     label: Callable = lambda image, stem: predictor.labels(image)  # noqa: E731
     if samples is not None:
         label = _sampled(predictor, samples, uncertainty)
     for name in images:
-        image = read_image(name, info.channels)
+        image = read_image(name, info.channels, value_range)
         stem = output / Path(name).stem
         labels = label(image, stem)
         _save(palette_image(labels, info), f"{stem}_labels.png")
@@ -151,6 +166,28 @@ def predict_files(
             for index, share in class_shares(labels, info)
         )
         print(f"{stem}_overlay.png: {shares}")
+
+
+def _warn_of_ranges(images: list[str], value_range: tuple[float, float] | None) -> None:
+    """Says which images of more than 8 bits fill little of the range."""
+    from segnet_tf.datasets.images import deep_pixels
+    from segnet_tf.datasets.value_range import range_of
+
+    low, high = value_range or (0, 65535)
+    for name in images:
+        try:
+            pixels = deep_pixels(name)
+        except UserError:
+            continue  # Pillow reads its upper 8 bits
+        if pixels is None:
+            continue
+        own = range_of(pixels)
+        if own[1] - own[0] < (high - low) / 8 or own[0] > high or own[1] < low:
+            print(
+                f"warning: {name}: its values, {own[0]:g} to {own[1]:g}, are little of "
+                f"the range {low:g} to {high:g}: if it looks too dark or too bright to "
+                f"the model, give --range {own[0]:g}-{own[1]:g}"
+            )
 
 
 def _sampled(predictor, samples: int, uncertainty: bool) -> Callable:

@@ -5,6 +5,7 @@ them. A table of `Choice` holds the name, the meaning and the help of each choic
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
@@ -21,6 +22,7 @@ __all__ = [
     "add_flags",
     "check_options",
     "option",
+    "options_from",
     "parsed_range",
 ]
 
@@ -141,6 +143,22 @@ def add_flags(parser: Any, record: Any) -> None:
         _add_flag(parser, each)
 
 
+def options_from(found: Any, record: type) -> Any:
+    """The dataclass with the options that are given.
+
+    Args:
+        found: a parser's namespace, in which an option that is not given is None.
+        record: the dataclass.
+
+    Raises:
+        UserError: if a value is not allowed.
+    """
+    given = {each.name: getattr(found, each.name) for each in fields(record)}
+    made = record(**{key: value for key, value in given.items() if value is not None})
+    check_options(made)
+    return made
+
+
 def _add_flag(parser: Any, each: Field) -> None:
     flag, default = f"--{each.name.replace('_', '-')}", each.default
     text, choices = each.metadata["help"], each.metadata["choices"]
@@ -191,9 +209,14 @@ def parsed_range(text: str) -> tuple[float, float]:
 
     >>> parsed_range("0.5-1.3")
     (0.5, 1.3)
+    >>> parsed_range("-1-1e-05")
+    (-1.0, 1e-05)
     """
-    low, high = text.split("-")
-    return float(low), float(high)
+    number = r"-?[\d.]+(?:e[+-]?\d+)?"
+    found = re.fullmatch(rf"({number})-({number})", text)
+    if found is None:
+        raise ValueError(f"{text}: no range")
+    return float(found[1]), float(found[2])
 
 
 parsed_range.__name__ = "LOW-HIGH range"

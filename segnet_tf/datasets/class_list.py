@@ -1,106 +1,131 @@
-"""classes.txt: the names of the classes, in the order of their ids, and their colours.
+"""What the values in masks mean: the classes with their ids and colours, and void."""
 
-One class per line: name, or name R G B, or name #rrggbb. `segnet_tf.datasets.folder`
-describes the rest of the format.
-"""
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+import numpy as np
 
-from segnet_tf.datasets.dataset import IGNORE_LABEL, DatasetInfo
+from segnet_tf.datasets.dataset import IGNORE_LABEL
 from segnet_tf.errors import UserError
 
-__all__ = ["default_colours", "read_classes"]
+__all__ = [
+    "UNLISTED",
+    "VOID_NAMES",
+    "ClassEntry",
+    "ClassList",
+    "Colour",
+    "default_colours",
+]
 
-_COMMENT = re.compile(r"(^|\s)#(?![0-9a-fA-F]{6}(\s|$)).*")
-_CLASS_LINE = re.compile(
-    r"(?:(?P<id>\d+)(?:\s*[:.)=,;]\s*|\s+(?:-\s+)?)(?=\D))?(?P<name>.+?)"
-    r"(?:[\s,;:]+(?:(?P<rgb>\d+[\s,;]+\d+[\s,;]+\d+)|#(?P<hex>[0-9a-fA-F]{6})))?"
-    r"[\s,;]*"
-)
-_COLOUR_FIRST = re.compile(r"(\d+[\s,;]+){3}\D.*")
+Colour = tuple[int, int, int]
+
+VOID_NAMES = frozenset("void unlabelled unlabeled ignore ignored __ignore__".split())
+"""Names, in lower case, of what is no class."""
+
+UNLISTED = -1
+"""In `ClassList.labels`: an id that no entry has."""
 
 
-def read_classes(path: Path) -> tuple[DatasetInfo, dict[tuple[int, int, int], int]]:
-    """Reads classes.txt.
+@dataclass(frozen=True)
+class ClassEntry:
+    """A class, or void, as masks show it.
 
-    Returns:
-        The classes, and RGB triple -> id (empty without colours).
-
-    Raises:
-        UserError: if the file is missing or a line is wrong; the message names the
-            line.
+    Attributes:
+        name: its name.
+        id: its value in masks of ids, 0 to 255; None: only colours show it.
+        colour: its RGB triple in masks of colours; None: only ids show it.
+        where: the place in the file that lists it, for messages.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: no such file: write the class names into it, one per line, in "
-            "the order of their ids"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as UTF-8 text ({error})") from None
-    names, colours, table = [], [], {}
-    for line, name, colour in _class_lines(path, text):
-        void = name.lower() == "void"
-        if name in names or colour in table or max(colour or (0,)) > 255:
-            raise UserError(
-                f"{path}: {line}: the name or the colour is there twice, or the colour "
-                "is above 255"
-            )
-        if colour:
-            table[colour] = IGNORE_LABEL if void else len(names)
-        if not void:
-            names.append(name)
-            colours.append(colour)
-    if not 1 <= len(names) <= IGNORE_LABEL:
-        raise UserError(f"{path}: {len(names)} classes, expected 1 to {IGNORE_LABEL}")
-    if not any(colours):
-        colours = default_colours(names)
-    elif None in colours:
-        missing = names[colours.index(None)]
-        raise UserError(
-            f"{path}: {missing!r} has no colour, but others have one: give all classes "
-            "a colour, or none"
+
+    name: str
+    id: int | None
+    colour: Colour | None = None
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class ClassList:
+    """What the values in masks mean.
+
+    Attributes:
+        classes: in the order of their labels: `classes[k]` has the label k. Each has an
+            id, and either all or none have a colour.
+        void: what is no class.
+    """
+
+    classes: tuple[ClassEntry, ...]
+    void: tuple[ClassEntry, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(entry.name for entry in self.classes)
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The ids of the classes in masks."""
+        return tuple(entry.id for entry in self.classes if entry.id is not None)
+
+    @property
+    def colours(self) -> tuple[Colour, ...]:
+        """To draw the classes in: the list's, or PASCAL VOC's if it has none."""
+        given = tuple(entry.colour for entry in self.classes if entry.colour)
+        return given or tuple(default_colours(self.names))
+
+    @property
+    def ids_of_colours(self) -> dict[Colour, int]:
+        """Colour -> id; void without an id has `IGNORE_LABEL`."""
+        return {
+            entry.colour: IGNORE_LABEL if entry.id is None else entry.id
+            for entry in (*self.classes, *self.void)
+            if entry.colour
+        }
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The label of each id in a mask: int16 (256,).
+
+        Void has `IGNORE_LABEL`, and so has the id `IGNORE_LABEL` unless it is a
+        class's. An id that no entry has is `UNLISTED`.
+        """
+        table = np.full(256, UNLISTED, np.int16)
+        table[[IGNORE_LABEL, *(e.id for e in self.void if e.id is not None)]] = (
+            IGNORE_LABEL
         )
-    return DatasetInfo("folder", tuple(names), tuple(colours)), table
+        table[list(self.ids)] = np.arange(len(self.classes))
+        return table
+
+    def ignoring(self, values: Sequence[str]) -> "ClassList":
+        """The list with some of its classes, or ids that it does not have, as void.
+
+        Args:
+            values: names, or ids in the masks.
+
+        Raises:
+            UserError: if a value is neither a name in the list nor an id from 0 to 255,
+                or if no class is left.
+        """
+        void = list(self.void)
+        for value in values:
+            named = [
+                entry
+                for entry in (*self.classes, *self.void)
+                if value == (str(entry.id) if value.isdecimal() else entry.name)
+            ]
+            if not named and value.isdecimal() and int(value) <= 255:
+                named = [ClassEntry(f"id {value}", int(value))]
+            if not named:
+                raise UserError(
+                    f"ignore: {value!r} is no class: name one of "
+                    f"{', '.join(self.names)}, or an id from 0 to 255"
+                )
+            void += named
+        classes = tuple(entry for entry in self.classes if entry not in void)
+        if not classes:
+            raise UserError(f"ignore: {', '.join(values)} leaves no class")
+        return ClassList(classes, tuple(dict.fromkeys(void)))
 
 
-def _class_lines(path: Path, text: str) -> Iterator[tuple[str, str, tuple | None]]:
-    """For each line that is not a comment: its place, its name, its colour or None.
-
-    Ids before the names are dropped if every class has one.
-    """
-    lines = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        content = _COMMENT.sub("", line).strip()
-        if content:
-            where = f"line {number}, {line.strip()!r}"
-            if _COLOUR_FIRST.fullmatch(content):
-                raise UserError(f"{path}: {where}: write the name first, then R G B")
-            lines.append((where, _CLASS_LINE.fullmatch(content)))
-    voids = [match["name"].lower() == "void" for _, match in lines]
-    classes = [line for line, void in zip(lines, voids, strict=True) if not void]
-    numbered = all(match["id"] for _, match in classes)
-    for place, (where, match) in enumerate(classes):
-        if numbered and int(match["id"]) != place:
-            raise UserError(
-                f"{path}: {where}: this is class {place}: ids count from 0 in the "
-                "order of the lines"
-            )
-    for (where, match), void in zip(lines, voids, strict=True):
-        start = match.start("name") if void or numbered else 0
-        yield where, match.string[start : match.end("name")], _colour(match)
-
-
-def _colour(match: re.Match) -> tuple[int, ...] | None:
-    if match["hex"]:
-        return tuple(bytes.fromhex(match["hex"]))
-    return tuple(map(int, re.findall(r"\d+", match["rgb"]))) if match["rgb"] else None
-
-
-def default_colours(names: Sequence[str]) -> list[tuple[int, int, int]]:
+def default_colours(names: Sequence[str]) -> list[Colour]:
     """PASCAL VOC's colours, one for each name; only "background" is black."""
     colours, number = [], 0
     for name in names:

@@ -1,5 +1,6 @@
 """A data set as the rest of the program sees it: its metadata and its splits."""
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,6 +42,8 @@ class DatasetInfo:
             `segnet_tf.datasets.images.CHANNELS`.
         image_size: typical height and width of its images, which a model stores as the
             size that it was trained on; None if unknown.
+        value_range: of images with more than 8 bits, the values that become 0 and 255;
+            None: 0 and 65535.
 
     Raises:
         ValueError: if the numbers of classes and colours differ.
@@ -52,6 +55,7 @@ class DatasetInfo:
     ignore_label: int = IGNORE_LABEL
     channels: int = 3
     image_size: tuple[int, int] | None = None
+    value_range: tuple[float, float] | None = None
 
     def __post_init__(self):
         if len(self.classes) != len(self.colours):
@@ -75,6 +79,7 @@ class DatasetInfo:
             # A file without channels is of an RGB model.
             channels=labels.get("channels", 3),
             image_size=_image_size(labels.get("image_size")),
+            value_range=_value_range(labels.get("value_range")),
         )
 
     @property
@@ -92,6 +97,16 @@ def _image_size(stored: list[int] | None) -> tuple[int, int] | None:
     if min(height, width) < 1:
         raise ValueError(f"image_size: {stored!r}")
     return height, width
+
+
+def _value_range(stored: list[float] | None) -> tuple[float, float] | None:
+    """The range in labels.json, which may be missing."""
+    if stored is None:
+        return None
+    low, high = map(float, stored)
+    if not -math.inf < low < high < math.inf:
+        raise ValueError(f"value_range: {stored!r}")
+    return low, high
 
 
 @dataclass(frozen=True)
@@ -112,6 +127,11 @@ class Split:
             of which.
         shares: (number of examples, share) of each part of the split, in order; a
             training stream takes so many samples of each part in turn. Empty: one part.
+        faults: a line for each example that is known to be unusable before it is read;
+            `read` raises it.
+        remarks: () -> lines on how the files were understood; what was counted in them
+            is complete if every example has been read.
+        mask_ids: the ids of the classes in the files; empty: the same as the labels.
     """
 
     info: DatasetInfo
@@ -121,6 +141,9 @@ class Split:
     sources: tuple[Hashable, ...] = ()
     groups: tuple[tuple[int, ...], ...] = ()
     shares: tuple[tuple[int, int], ...] = ()
+    faults: tuple[str, ...] = ()
+    remarks: Callable[[], tuple[str, ...]] = tuple
+    mask_ids: tuple[int, ...] = ()
 
     @property
     def labels(self) -> DatasetInfo:

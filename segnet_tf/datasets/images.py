@@ -17,10 +17,13 @@ from segnet_tf.errors import UserError
 __all__ = [
     "CHANNELS",
     "IMAGE_SUFFIXES",
+    "deep_pixels",
     "grey",
-    "read_image",
     "opened",
+    "raw_mode",
+    "read_image",
     "resized",
+    "scaled_to_bytes",
     "upright",
 ]
 
@@ -51,19 +54,26 @@ _TURNS = {
 }
 
 
-def read_image(path: str | os.PathLike, channels: int = 3) -> np.ndarray:
+def read_image(
+    path: str | os.PathLike,
+    channels: int = 3,
+    value_range: tuple[float, float] | None = None,
+) -> np.ndarray:
     """Reads an image as people see it: uint8 RGB (H, W, 3), read-only.
 
     The EXIF tag turns it upright; the first frame of several counts. Grey is repeated,
-    palettes are looked up, 16 bits are scaled to 8 (65535 becomes 255), CMYK is
-    converted without a colour profile. Transparent pixels are blended with white, as a
-    page shows them, because the colours that files store there are arbitrary.
+    palettes are looked up, more than 8 bits are scaled to 8, CMYK is converted without
+    a colour profile. Transparent pixels are blended with white, as a page shows them,
+    because the colours that files store there are arbitrary.
 
     Args:
         path: the file.
         channels: 3 for RGB; 1 for the same in grey, (H, W, 1); 4 for RGBA as it is
             stored, (H, W, 4), whose alpha is a measurement of its own, such as
             infrared.
+        value_range: of an image of more than 8 bits: the value that becomes 0 and the
+            one that becomes 255; what lies beyond is clipped. None: 0 and 65535, as
+            16 bits allow.
 
     Raises:
         UserError: if the file is missing, damaged or not an image, if it has more than
@@ -74,10 +84,70 @@ def read_image(path: str | os.PathLike, channels: int = 3) -> np.ndarray:
     if channels not in CHANNELS:
         raise ValueError(f"channels must be one of {[*CHANNELS]}, not {channels!r}")
     with opened(path) as image:
-        turned = upright(image)
+        if value_range and (deep := _deep_pixels(path, image)) is not None:
+            pixels = scaled_to_bytes(deep, value_range)
+            turned = _turned(Image.fromarray(pixels), image)
+        else:
+            turned = upright(image)
         if channels == 4:
             return _stored_rgba(turned)
         return grey(_rgb(turned)) if channels == 1 else _rgb(turned)
+
+
+def deep_pixels(path: str | os.PathLike) -> np.ndarray | None:
+    """The stored values of an image of more than 8 bits a channel.
+
+    Returns:
+        uint16, int32 or float32, (H, W) or (H, W, channels) in RGB order; None if the
+        image has 8 bits or fewer.
+
+    Raises:
+        UserError: if the file cannot be read, or if it has 16 bits a colour and OpenCV
+            is not installed: Pillow would keep the upper 8 bits alone.
+    """
+    with opened(path) as image:
+        return _deep_pixels(path, image)
+
+
+def _deep_pixels(path: str | os.PathLike, image: Image.Image) -> np.ndarray | None:
+    if image.mode.startswith("I") or image.mode == "F":
+        image.load()
+        return np.asarray(image)
+    if ";16" not in (raw_mode(image) or ""):
+        return None
+    try:
+        import cv2
+    except ImportError:
+        raise UserError(
+            "16 bits a colour, of which Pillow reads 8: pip install "
+            "opencv-python-headless, or save it with 8 bits"
+        ) from None
+    stored = np.fromfile(path, np.uint8)
+    pixels = cv2.imdecode(stored, cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.ndim != 3 or pixels.shape[2] not in (3, 4):
+        raise UserError("16 bits a colour in a form that OpenCV does not read")
+    order = [2, 1, 0, 3][: pixels.shape[2]]
+    return pixels[..., order]
+
+
+def scaled_to_bytes(pixels: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
+    """Scales and clips values so that the range becomes 0 to 255: uint8.
+
+    Raises:
+        UserError: for NaN.
+    """
+    if pixels.dtype.kind == "f" and np.isnan(pixels).any():
+        raise UserError("pixels that are no number (NaN)")
+    low, high = value_range
+    scaled = (pixels.astype(np.float64) - low) * 255 / (high - low)
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def raw_mode(image: Image.Image) -> str | None:
+    """The pixel format in the file; Pillow knows it only until it loads the pixels."""
+    for tile in getattr(image, "tile", ()):
+        return tile.args[0] if isinstance(tile.args, tuple) else tile.args
+    return None
 
 
 def grey(image: np.ndarray) -> np.ndarray:
@@ -154,13 +224,18 @@ def _line(error: Exception) -> str:
 def upright(image: Image.Image) -> Image.Image:
     """The decoded image, turned upright by its orientation tag."""
     image.load()
+    return _turned(image, image)
+
+
+def _turned(pixels: Image.Image, tagged: Image.Image) -> Image.Image:
+    """An image, turned by another one's orientation tag."""
     # ImageOps.exif_transpose also rewrites the tags and fails if another tag is
     # damaged; a damaged tag is no reason to refuse intact pixels.
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        turn = _TURNS.get(tagged.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:
         turn = None
-    return image if turn is None else image.transpose(turn)
+    return pixels if turn is None else pixels.transpose(turn)
 
 
 def _rgb(image: Image.Image) -> np.ndarray:
@@ -187,5 +262,8 @@ def _eight_bits(pixels: np.ndarray) -> np.ndarray:
     """Scales 16 bits to 8; Pillow's own conversion clips at 255."""
     # In this form, NaN fails the comparison, too.
     if pixels.dtype.kind == "f" or not 0 <= pixels.min() <= pixels.max() <= 65535:
-        raise UserError("32-bit pixels have no known white: save it with 8 or 16 bits")
-    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        raise UserError(
+            "32-bit pixels have no known white: give --range LOW-HIGH, or save it with "
+            "8 or 16 bits"
+        )
+    return scaled_to_bytes(pixels, (0, 65535))

@@ -5,25 +5,48 @@ Every fault of a file raises a `UserError` of one line that names the file.
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from segnet_tf.datasets.images import opened, read_image, upright
+from segnet_tf.datasets.dataset import IGNORE_LABEL
+from segnet_tf.datasets.images import opened, raw_mode, read_image, upright
 from segnet_tf.errors import UserError
 
-__all__ = ["read_mask", "read_pair"]
+__all__ = ["Mask", "check_sizes", "read_mask", "read_pair"]
 
 # Pillow stretches greyscale of 2 or 4 bits from 0..3 or 0..15 to 0..255. This is right
 # for pictures, but ids must come back as they were written.
 _STRETCHES = {"L;2": 85, "L;4": 17}
 
+_SOFT = 32
+"""The tolerance to propose: compression and smoothing change colours by so much."""
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A mask as it was read.
+
+    Attributes:
+        ids: uint8 (H, W), read-only.
+        near: number of pixels that have not the colour of a class, but nearly.
+        between: number of pixels that are near to no colour, or to several, and are
+            therefore `IGNORE_LABEL`.
+    """
+
+    ids: np.ndarray
+    near: int = 0
+    between: int = 0
+
 
 def read_mask(
-    path: str | os.PathLike, colours: Mapping[tuple[int, int, int], int] | None = None
-) -> np.ndarray:
-    """Reads the class ids of a mask, uint8 (H, W), read-only.
+    path: str | os.PathLike,
+    colours: Mapping[tuple[int, int, int], int] | None = None,
+    tolerance: int = 0,
+) -> Mask:
+    """Reads the class ids of a mask.
 
     The ids are the values of a greyscale image, and the indices of a palette image with
     any colours. RGB masks are looked up in `colours`, without alpha; if there are no
@@ -33,65 +56,82 @@ def read_mask(
     Args:
         path: the file.
         colours: RGB triple -> class id, 0 to 255.
+        tolerance: largest difference, in any channel, between a pixel and the colour
+            that it is taken for.
 
     Raises:
-        UserError: if the file is missing, damaged or a JPEG, if it has a fraction, an
-            id above 255 or a colour that is not in `colours`, or if a palette shows an
-            index in the colour of another class (image optimisers reorder palettes).
+        UserError: if the file is missing or damaged; if it is a JPEG, unless colours
+            are looked up with a tolerance; if it has a fraction, an id above 255 or a
+            colour that is not in `colours`; or if a palette shows an index in the
+            colour of another class (image optimisers reorder palettes).
     """
     colours = colours or {}
     with opened(path) as image:
-        if image.format in ("JPEG", "MPO"):
+        if image.format in ("JPEG", "MPO") and not (colours and tolerance):
             raise UserError("JPEG changes the ids it stores: save masks as PNG")
-        stretch = _STRETCHES.get(_raw_mode(image) or "", 1)
+        stretch = _STRETCHES.get(raw_mode(image) or "", 1)
         mask = upright(image)
         if mask.mode == "P":
             ids = np.asarray(mask)
             _check_palette(mask, ids, colours)
         elif mask.mode in ("1", "L") and colours and all(map(_is_grey, colours)):
-            ids = _looked_up_greys(mask, colours)
+            return _looked_up_greys(mask, colours, tolerance)
         elif mask.mode in ("1", "L"):
             ids = np.asarray(mask, np.uint8) // np.uint8(stretch)
         elif mask.mode.startswith(("I", "F")):
             ids = _checked_ids(np.asarray(mask))
         elif colours:
-            ids = _looked_up(np.asarray(mask.convert("RGB")), colours)
+            return _looked_up(np.asarray(mask.convert("RGB")), colours, tolerance)
         else:
             ids = _equal_channels(np.asarray(mask.convert("RGB")))
-        return ids
+        return Mask(ids)
 
 
 def read_pair(
     image_path: str | os.PathLike,
     mask_path: str | os.PathLike,
     colours: Mapping[tuple[int, int, int], int] | None = None,
-    channels: int = 3,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Reads an image and its mask with `read_image` and `read_mask`.
 
     Returns:
-        The image, uint8 (H, W, channels), and the class ids, uint8 (H, W).
+        The image, uint8 (H, W, 3), and the class ids, uint8 (H, W).
 
     Raises:
         UserError: if either is faulty, or if their sizes differ.
     """
-    image, mask = read_image(image_path, channels), read_mask(mask_path, colours)
-    if image.shape[:2] != mask.shape:
-        with opened(image_path) as stored:
-            turned = stored.size == mask.shape[::-1]
-        raise UserError(
-            f"{mask_path}: {mask.shape[1]}x{mask.shape[0]}, but "
-            f"{Path(image_path).name} is {image.shape[1]}x{image.shape[0]}"
-            + (", turned by its EXIF tag: turn the mask as well" if turned else "")
+    image, ids = read_image(image_path), read_mask(mask_path, colours).ids
+    check_sizes(image_path, mask_path, image, ids)
+    return image, ids
+
+
+def check_sizes(
+    image_path: str | os.PathLike,
+    mask_path: str | os.PathLike,
+    image: np.ndarray,
+    ids: np.ndarray,
+) -> None:
+    """Raises UserError if an image and its mask have not the same size."""
+    (height, width), (rows, columns) = image.shape[:2], ids.shape
+    if (height, width) == (rows, columns):
+        return
+    with opened(image_path) as stored:
+        turned = stored.size == (columns, rows)
+    hint = ""
+    if turned:
+        hint = ", turned by its EXIF tag: turn the mask as well"
+    elif max(abs(height - rows), abs(width - columns)) <= 2:
+        hint = ": a pixel or two too many or too few: cut the larger one"
+    elif abs(height * columns - width * rows) <= max(height, width):
+        factor = max(height, rows) / min(height, rows)
+        hint = (
+            f", {factor:.3g} times as {'large' if height > rows else 'small'}: scale "
+            "one of them, a mask without smoothing"
         )
-    return image, mask
-
-
-def _raw_mode(image: Image.Image) -> str | None:
-    """The pixel format in the file; Pillow knows it only until it loads the pixels."""
-    for tile in getattr(image, "tile", ()):
-        return tile.args[0] if isinstance(tile.args, tuple) else tile.args
-    return None
+    raise UserError(
+        f"{mask_path}: {columns}x{rows}, but {Path(image_path).name} is "
+        f"{width}x{height}{hint}"
+    )
 
 
 def _checked_ids(pixels: np.ndarray) -> np.ndarray:
@@ -125,11 +165,11 @@ def _is_grey(colour: tuple[int, int, int]) -> bool:
     return len(set(colour)) == 1
 
 
-def _looked_up_greys(mask: Image.Image, colours: Mapping) -> np.ndarray:
+def _looked_up_greys(mask: Image.Image, colours: Mapping, tolerance: int) -> Mask:
     # A mask of one bit has white, but not the id 255.
     table = colours if mask.mode == "1" else {(255, 255, 255): 255, **colours}
     try:
-        return _looked_up(np.asarray(mask.convert("RGB")), table)
+        return _looked_up(np.asarray(mask.convert("RGB")), table, tolerance)
     except UserError as error:
         raise UserError(
             f"{error}: all its colours are greys, so that grey masks are looked up: "
@@ -137,21 +177,52 @@ def _looked_up_greys(mask: Image.Image, colours: Mapping) -> np.ndarray:
         ) from None
 
 
-def _looked_up(pixels: np.ndarray, colours: Mapping) -> np.ndarray:
+def _looked_up(pixels: np.ndarray, colours: Mapping, tolerance: int) -> Mask:
     packing = np.array([65536, 256, 1], np.uint32)
-    keys = np.array(list(colours), np.uint32) @ packing
-    order = np.argsort(keys)
-    ids = np.array(list(colours.values()), np.uint8)[order]
+    known = np.array(sorted(colours), np.uint32)
+    ids = np.array([colours[colour] for colour in sorted(colours)], np.uint8)
+    keys = known @ packing
     codes = pixels @ packing
-    place = np.minimum(np.searchsorted(keys[order], codes), len(keys) - 1)
-    unknown = keys[order][place] != codes
-    if unknown.any():
+    place = np.minimum(np.searchsorted(keys, codes), len(keys) - 1)
+    unknown = keys[place] != codes
+    found = ids[place]
+    if not unknown.any():
+        return Mask(found)
+    if not tolerance:
         y, x = np.argwhere(unknown)[0]
+        _, close, _ = _nearest(pixels[unknown], known, ids, _SOFT)
         raise UserError(
             f"colour {tuple(pixels[y, x].tolist())} at x {x}, y {y} is not in the "
-            f"colour table ({unknown.mean():.1%} of the pixels are not)"
+            f"colour table ({unknown.mean():.1%} of the pixels are not"
+            + (
+                f"; most are within {_SOFT} of a colour, as if the mask was resized "
+                f"with smoothing, or a JPEG once: --tolerance {_SOFT} reads it)"
+                if close > unknown.sum() / 2
+                else ")"
+            )
         )
-    return ids[place]
+    found[unknown], near, between = _nearest(pixels[unknown], known, ids, tolerance)
+    return Mask(found, near, between)
+
+
+def _nearest(
+    pixels: np.ndarray, known: np.ndarray, ids: np.ndarray, tolerance: int
+) -> tuple[np.ndarray, int, int]:
+    """The ids of the colours that pixels (N, 3) are near to, or `IGNORE_LABEL`.
+
+    Returns:
+        uint8 (N,); the number of pixels near to one colour; the number of the others.
+    """
+    colours, where = np.unique(pixels, axis=0, return_inverse=True)
+    best = np.full(len(colours), IGNORE_LABEL, np.uint8)
+    count = np.zeros(len(colours), int)
+    for colour, own in zip(known.astype(int), ids, strict=True):
+        near = np.abs(colours.astype(int) - colour).max(axis=1) <= tolerance
+        best[near] = own
+        count += near
+    best[count != 1] = IGNORE_LABEL
+    certain = int((count == 1)[where].sum())
+    return best[where.reshape(-1)], certain, len(pixels) - certain
 
 
 def _equal_channels(pixels: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ A JSON file names the sets (`--dataset mix --data-dir mix.json`):
 `classes`: the names of the classes; left out, those of the first set, with its colours.
 `data_dir`: as the flag; from the folder of the JSON file.
 `share`: a whole number; so many training samples of this set in each round (1).
+`reading`: of a folder: the flags that say how it is read, as {"ignore": "0"}.
 `splits`: for a split of the mix, another split of the set, or a text file of names.
 `labels`: what each label of the set is: a class, or a list of classes of which a pixel
 is one, or "void". A label that is not here is the class of its name.
@@ -26,12 +27,13 @@ is one, or "void". A label that is not here is the class of its name.
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from segnet_tf.console.options import check_options
 from segnet_tf.datasets.class_list import default_colours
 from segnet_tf.datasets.dataset import (
     IGNORE_LABEL,
@@ -39,13 +41,14 @@ from segnet_tf.datasets.dataset import (
     MissingSplit,
     Split,
 )
+from segnet_tf.datasets.reading import Reading
 from segnet_tf.errors import UserError
 
 __all__ = ["load"]
 
 VOID = "void"
 
-Loader = Callable[[str, str, str | None, int], Split]
+Loader = Callable[[str, str, str | None, int, Reading], Split]
 """`segnet_tf.datasets.registry.load`."""
 
 
@@ -59,6 +62,7 @@ class Source:
         share: training samples in each round.
         splits: split of the mix -> split of the set, or a text file.
         labels: label of the set -> classes of the mix; none: void.
+        reading: how the files of a folder are read.
     """
 
     dataset: str
@@ -66,6 +70,7 @@ class Source:
     share: int = 1
     splits: dict[str, str] = field(default_factory=dict)
     labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading)
 
     @property
     def name(self) -> str:
@@ -130,7 +135,7 @@ def load(
 
 def _loaded(source: Source, split: str, channels: int, load_set: Loader) -> Split:
     own = source.splits.get(split, split)
-    return load_set(source.dataset, own, source.data_dir, channels)
+    return load_set(source.dataset, own, source.data_dir, channels, source.reading)
 
 
 def _joined(path: Path, name: str, info: DatasetInfo, splits) -> Split:
@@ -157,6 +162,7 @@ def _joined(path: Path, name: str, info: DatasetInfo, splits) -> Split:
         sources if len(sources) == ends[-1] else (),
         tuple(groups),
         tuple((len(loaded), source.share) for source, loaded in splits),
+        remarks=lambda: tuple(line for part in parts for line in part.remarks()),
     )
 
 
@@ -214,6 +220,7 @@ _KEYS = {
     "share": int,
     "splits": dict,
     "labels": dict,
+    "reading": dict,
 }
 
 
@@ -240,7 +247,26 @@ def _source(path: Path, where: str, entry: Any) -> Source:
         entry.get("share", 1),
         splits,
         labels,
+        _reading(path, where, entry.get("reading", {})),
     )
+
+
+def _reading(path: Path, where: str, options: dict) -> Reading:
+    known = [each.name for each in fields(Reading)]
+    for name in options:
+        if name not in known:
+            raise UserError(
+                f"{path}: {where}: reading: no key {name!r}: it takes "
+                f"{', '.join(known)}"
+            )
+    if isinstance(options.get("classes"), str):
+        options = {**options, "classes": str(path.parent / options["classes"])}
+    reading = Reading(**options)
+    try:
+        check_options(reading)
+    except UserError as error:
+        raise UserError(f"{path}: {where}: reading: {error}") from None
+    return reading
 
 
 def _check(path, content, keys: dict[str, type], needed, where: str = "") -> None:

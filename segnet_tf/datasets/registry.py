@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from segnet_tf.console.cli import command
 from segnet_tf.datasets import (
     camvid,
     folder,
@@ -17,6 +18,7 @@ from segnet_tf.datasets import (
 )
 from segnet_tf.datasets.dataset import IGNORE_LABEL, Split, unknown_ids
 from segnet_tf.datasets.images import grey
+from segnet_tf.datasets.reading import Reading
 from segnet_tf.errors import UserError
 
 __all__ = ["DATASETS", "load"]
@@ -38,6 +40,8 @@ def load(
     split: str,
     data_dir: str | os.PathLike | None = None,
     channels: int = 3,
+    reading: Reading | None = None,
+    faulty: bool = False,
 ) -> Split:
     """One split of a data set.
 
@@ -49,16 +53,24 @@ def load(
             "synthetic".
         channels: of the images: 3 for RGB, 1 for grey, or, only for "folder", 4 for
             RGBA as it is stored.
+        reading: how the files of "folder" are read.
+        faulty: whether a split is returned if some of its examples are known to be
+            unusable.
 
     Raises:
-        UserError: if the name or the split is unknown, if the data is missing, or if
-            the images do not have these channels.
+        UserError: if the name or the split is unknown, if data is missing, if the
+            images do not have these channels, or if the data set is read in one way
+            only.
     """
     if name not in DATASETS:
         known = ", ".join(DATASETS)
         raise UserError(f"no data set {name!r}: choose from {known}")
     if name == "folder":
-        return _checked(folder.load(split, data_dir, channels))
+        loaded = folder.load(split, data_dir, channels, reading)
+        return _checked(loaded if faulty else _sound(loaded))
+    changed = [each for each, value in vars(reading or Reading()).items() if value]
+    if changed:
+        raise UserError(f"{changed[0]}: is for --dataset folder, not for {name}")
     if name == "mix":
         return mix.load(split, data_dir, channels, load)
     if channels not in (1, 3):
@@ -68,6 +80,16 @@ def load(
         )
     loaded = _checked(DATASETS[name](split, data_dir))
     return loaded if channels == 3 else _in_grey(loaded)
+
+
+def _sound(split: Split) -> Split:
+    if split.faults:
+        more = len(split.faults) - 1
+        raise UserError(
+            split.faults[0]
+            + (f" (and {more} more: `{command('data')}` lists them)" if more else "")
+        )
+    return split
 
 
 def _checked(split: Split) -> Split:

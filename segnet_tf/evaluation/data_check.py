@@ -15,6 +15,10 @@ __all__ = ["Findings", "examine", "report", "sample_sheet", "suspicions"]
 
 _SMALLEST_SIDE = 32  # five poolings leave one position of it
 _LISTED = 5  # names in a line before "and n more"
+_BLACK = 24
+_FULL = 0.99  # a share of all pixels that leaves little to learn
+_SOFT = 0.2  # share of the edges
+_FEWEST = 20  # pixels
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def examine(split: Split) -> Findings:
         digest = hashlib.sha1(image.tobytes()).hexdigest()
         rows.append((index, counts[: split.labels.num_classes], labels.size, digest))
         sizes[image.shape[1], image.shape[0]] += 1
-        for kind in _oddities(image, counts):
+        for kind in _oddities(image, labels, counts):
             odd[kind].append(name)
     indices, counts, pixels, digests = zip(*rows, strict=True) if rows else ((),) * 4
     return Findings(
@@ -75,10 +79,19 @@ def examine(split: Split) -> Findings:
     )
 
 
-def _oddities(image: np.ndarray, counts: np.ndarray) -> Iterator[str]:
+def _oddities(
+    image: np.ndarray, labels: np.ndarray, counts: np.ndarray
+) -> Iterator[str]:
     found = set(np.flatnonzero(counts).tolist())
     if (image == image[0, 0]).all():
         yield "the image is one flat colour"
+    elif np.percentile(image, 99) < _BLACK:
+        yield f"the image is nearly black, 99 % of it below {_BLACK} of 255"
+    if _has_soft_edges(labels):
+        yield (
+            "along edges, ids between those on both sides: was the mask scaled with "
+            "smoothing?"
+        )
     if min(image.shape[:2]) < _SMALLEST_SIDE:
         yield f"smaller than {_SMALLEST_SIDE} pixels"
     if found == {IGNORE_LABEL}:
@@ -87,6 +100,17 @@ def _oddities(image: np.ndarray, counts: np.ndarray) -> Iterator[str]:
         yield "only ids 0 and 255, as in a black-and-white mask"
     elif len(found) == 1:
         yield "one class fills the mask"
+
+
+def _has_soft_edges(labels: np.ndarray) -> bool:
+    """Whether ids at edges are often those between their neighbours', as in 0, 1, 2."""
+    ids = labels.astype(int)
+    left, middle, right = ids[:, :-2], ids[:, 1:-1], ids[:, 2:]
+    labelled = np.maximum(np.maximum(left, middle), right) < IGNORE_LABEL
+    edges = labelled & (np.abs(left - right) > 1)
+    between = edges & ((left < middle) ^ (right < middle)) & (middle != left)
+    between &= middle != right
+    return bool(between.sum() > max(_FEWEST, _SOFT * edges.sum()))
 
 
 def suspicions(found: list[Findings]) -> list[str]:
@@ -112,6 +136,15 @@ def suspicions(found: list[Findings]) -> list[str]:
     absent = [name for name, there in zip(classes, seen, strict=False) if not there]
     if absent:
         lines.append(f"{first.split.name}: no pixel of {_some(absent)}")
+    if len(classes) > 2 and absent == [classes[0]]:
+        lines.append(f"only {absent[0]!r}, the first class, is missing: ids from 1?")
+    total = first.counts.sum(axis=0)
+    largest = int(total.argmax())
+    if len(classes) > 1 and total[largest] > _FULL * total.sum():
+        lines.append(
+            f"{first.split.name}: {total[largest] / total.sum():.2%} of the pixels are "
+            f"{first.split.labels.classes[largest]}"
+        )
     return lines
 
 
@@ -148,7 +181,8 @@ def _class_table(found: list[Findings]) -> list[str]:
     names = tuple(
         dict.fromkeys(name for each in found for name in each.split.labels.classes)
     )
-    width = max(map(len, (*names, "void, of all pixels")))
+    keys = _keys(first.split, names)
+    width = max(map(len, (*keys, "void, of all pixels")))
     columns = "".join(f"{findings.split.name:>9}" for findings in found)
     lines = [f"{'share of pixels':<{width}}{columns}   images  weight"]
     classes = first.split.info.num_classes
@@ -162,9 +196,9 @@ def _class_table(found: list[Findings]) -> list[str]:
         )
         for findings, total in zip(found, totals, strict=True)
     ]
-    for index, name in enumerate(names):
+    for index, (name, key) in enumerate(zip(names, keys, strict=True)):
         cells = "".join(f"{each.get(name, 0):>9.2%}" for each in shares)
-        row = f"{name:<{width}}{cells}"
+        row = f"{key:<{width}}{cells}"
         row += f"{images[index]:>9}" if index < len(images) else ""
         # A group has the smallest weight of its classes.
         lines.append(row + (f"{weights[index]:>8.3f}" if index < classes else ""))
@@ -175,8 +209,21 @@ def _class_table(found: list[Findings]) -> list[str]:
     return [
         *lines,
         f"{'void, of all pixels':<{width}}{void}",
-        f"images and weight (median frequency): of {first.split.name}",
+        "beside the names: ids in the masks, colours; images and weight (median "
+        f"frequency): of {first.split.name}",
     ]
+
+
+def _keys(split: Split, names: tuple[str, ...]) -> list[str]:
+    """The name, the id in the masks and the colour of each class and group."""
+    classes, colours = split.info.classes, split.info.colours
+    ids = split.mask_ids or range(len(classes))
+    longest = max(map(len, names))
+    coded = {
+        name: f"{name:<{longest}} {index:>3}  #{bytes(colour).hex()}"
+        for name, index, colour in zip(classes, ids, colours, strict=True)
+    }
+    return [coded.get(name, name) for name in names]
 
 
 def sample_sheet(findings: Findings, samples: int = 8, width: int = 320) -> Image.Image:

@@ -40,7 +40,10 @@ def calibration_files(folder: str | os.PathLike) -> list[Path]:
 
 
 def calibration_images(
-    files: Sequence[str | os.PathLike], size: tuple[int, int], channels: int = 3
+    files: Sequence[str | os.PathLike],
+    size: tuple[int, int],
+    channels: int = 3,
+    value_range: tuple[float, float] | None = None,
 ) -> list[np.ndarray]:
     """Image files, each resized to uint8 (height, width, channels).
 
@@ -48,12 +51,15 @@ def calibration_images(
         files: paths of the images.
         size: height and width.
         channels: 1, 3 or 4.
+        value_range: see `segnet_tf.datasets.images.read_image`.
 
     Raises:
         UserError: if a file cannot be read.
     """
     return [
-        resized(read_image(path, channels), size, Image.Resampling.BILINEAR)
+        resized(
+            read_image(path, channels, value_range), size, Image.Resampling.BILINEAR
+        )
         for path in files
     ]
 

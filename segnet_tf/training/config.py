@@ -1,4 +1,4 @@
-"""The options of a training run: one frozen record, in five groups."""
+"""The options of a training run: one frozen record, in groups."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -15,6 +15,7 @@ from segnet_tf.console.options import (
 )
 from segnet_tf.datasets.class_weights import CLASS_WEIGHTS
 from segnet_tf.datasets.images import CHANNELS
+from segnet_tf.datasets.reading import Reading
 from segnet_tf.datasets.registry import DATASETS
 from segnet_tf.errors import UserError
 from segnet_tf.models.networks import NETWORKS
@@ -138,6 +139,7 @@ class RunOptions:
 
 GROUPS = {
     "data": Data,
+    "folder": Reading,
     "network": NetworkOptions,
     "augmentation": Augmentation,
     "optimization": Optimization,
@@ -161,14 +163,15 @@ class TrainConfig:
     """
 
     data: Data = field(default_factory=Data)
+    folder: Reading = field(default_factory=Reading)
     network: NetworkOptions = field(default_factory=NetworkOptions)
     augmentation: Augmentation = field(default_factory=Augmentation)
     optimization: Optimization = field(default_factory=Optimization)
     run: RunOptions = field(default_factory=RunOptions)
 
     def __post_init__(self):
-        for group in (self.data, self.network, self.optimization, self.run):
-            check_options(group)
+        for name in ("data", "folder", "network", "optimization", "run"):
+            check_options(getattr(self, name))
         if min(self.augmentation.crop) < SMALLEST_CROP:
             raise UserError(
                 f"crop: {self.augmentation.crop}, must be at least "

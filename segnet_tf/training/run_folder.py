@@ -69,7 +69,7 @@ class Run:
         """An earlier run with this configuration, to go on with.
 
         Args:
-            config: the options of the run; only data_dir may differ.
+            config: the options of the run; only the paths of the data may differ.
             output: the folder; None: the newest run under runs/ that fits.
 
         Raises:
@@ -93,7 +93,8 @@ class Run:
             names = [
                 name
                 for name in wanted
-                if found.get(name) != wanted[name] and name != "data_dir"
+                if found.get(name) != wanted[name]
+                and name not in ("data_dir", "classes")
             ]
             if not names:
                 for left_by_a_kill in folder.glob("**/.writing-*"):

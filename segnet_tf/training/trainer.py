@@ -14,6 +14,7 @@ import tensorflow as tf
 from segnet_tf.datasets import registry
 from segnet_tf.datasets.class_weights import CLASS_WEIGHTS
 from segnet_tf.datasets.dataset import (
+    DatasetInfo,
     MissingSplit,
     Split,
     class_pixel_counts,
@@ -25,6 +26,7 @@ from segnet_tf.datasets.pipeline import (
     reading_errors,
     training_batches,
 )
+from segnet_tf.datasets.reading import Reading
 from segnet_tf.evaluation.evaluate import evaluate, score_table, write_metrics
 from segnet_tf.inference.model_file import find_model, load_model, save_model
 from segnet_tf.layers.batch_norm import recalibrate_batch_norm
@@ -69,11 +71,11 @@ def train(config: TrainConfig, output: str | None = None, resume: bool = False) 
             there is nothing to resume, or if the loss becomes nan or inf.
     """
     keras.utils.set_random_seed(config.run.seed)
-    train_split = _split(config, config.data.train_split)
+    train_split = _split(config, config.data.train_split, config.folder)
     # The model file stores the size: predictions scale images to it.
     info = replace(train_split.info, image_size=typical_size(train_split))
     train_split = replace(train_split, info=info)
-    val_split = _validation_split(config)
+    val_split = _validation_split(config, info)
     if val_split:
         _warn_of_overlap(train_split, val_split)
     run = (Run.resumed if resume else Run.new)(config, output)
@@ -86,14 +88,16 @@ def train(config: TrainConfig, output: str | None = None, resume: bool = False) 
     return run.folder
 
 
-def _split(config: TrainConfig, name: str) -> Split:
+def _split(config: TrainConfig, name: str, reading: Reading) -> Split:
     data = config.data
-    return registry.load(data.dataset, name, data.data_dir, data.channels)
+    return registry.load(data.dataset, name, data.data_dir, data.channels, reading)
 
 
-def _validation_split(config: TrainConfig) -> Split | None:
+def _validation_split(config: TrainConfig, info: DatasetInfo) -> Split | None:
+    # Both splits are scaled alike.
+    reading = config.folder.with_range(info.value_range)
     try:
-        return _split(config, config.data.val_split)
+        return _split(config, config.data.val_split, reading)
     except MissingSplit as error:
         print(f"{error}: there is no validation, and the last weights are kept")
         return None
@@ -111,6 +115,8 @@ def _warn_of_overlap(train_split: Split, val_split: Split) -> None:
 
 
 def _say_plan(config, run, train_split, val_split, steps) -> None:
+    for line in train_split.remarks():
+        print(line)
     validation = len(val_split) if val_split else "no"
     optimization, (height, width) = config.optimization, config.augmentation.crop
     print(

@@ -7,8 +7,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from segnet_tf.datasets import folder
-from segnet_tf.datasets.class_list import default_colours, read_classes
+from segnet_tf.datasets import folder, registry
+from segnet_tf.datasets.class_list import default_colours
 from segnet_tf.datasets.dataset import MissingSplit
 from segnet_tf.errors import UserError
 
@@ -49,7 +49,7 @@ def build(
 
 def refusal(root, split="train") -> str:
     with pytest.raises(UserError) as caught:
-        for _ in folder.load(split, root):
+        for _ in registry.load("folder", split, root):
             pass
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -159,35 +159,6 @@ def test_classes_without_colours_get_some(tmp_path):
     assert len(set(default_colours([str(n) for n in range(255)]))) == 255
 
 
-RED, BLUE = (255, 0, 0), (0, 0, 255)
-ODD_CLASSES = {
-    "ids": ("0 ground\n1 car\n", ("ground", "car"), None),
-    "ids and colons": ("0: ground\n1: car\n255: void\n", ("ground", "car"), None),
-    "ids and dashes": ("0 - ground\n1 - car\n", ("ground", "car"), None),
-    "ids and colours": ("0 ground 255 0 0\n1 car 0 0 255\n", ("ground", "car"), 1),
-    "csv": ("0,ground,255,0,0\n1,car,0,0,255\n", ("ground", "car"), 1),
-    "hex": ("ground #ff0000\ncar #0000FF\n", ("ground", "car"), 1),
-    "comments": ("ground # low\ncar\t#all of them\n  # end\n", ("ground", "car"), None),
-    "comments behind colours": (
-        "ground 255 0 0 # red\ncar #0000ff # blue\n", ("ground", "car"), 1,
-    ),
-    "names that begin with numbers": ("car\n2 wheeler\n", ("car", "2 wheeler"), None),
-    "names that are numbers": ("7\n4\n", ("7", "4"), None),
-    "numbers with colours": ("7 255 0 0\n4 0 0 255\n", ("7", "4"), 1),
-    "a # in a name": ("C#\n#1 hit\nF#\n", ("C#", "F#"), None),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", ODD_CLASSES)
-def test_ways_to_write_classes(kind, tmp_path):
-    text, names, coloured = ODD_CLASSES[kind]
-    (tmp_path / "classes.txt").write_text(text)
-    info, table = read_classes(tmp_path / "classes.txt")
-    assert info.classes == names
-    assert table == ({RED: 0, BLUE: 1} if coloured else {})
-    assert not coloured or info.colours == (RED, BLUE)
-
-
 # --- mistakes: what is done to a good folder, and what the line must say -------------
 
 
@@ -207,12 +178,13 @@ def black_and_white(root, kind="L"):
 
 def one_id_too_high(root):
     mask = labels_of(3)
-    mask[2, 2] = 3
+    mask[2, 2] = 4  # 3 is void's
     save(root / "masks" / "3.png", mask)
 
 
-def rename_masks(root):
+def several_masks(root):
     for path in list((root / "masks").iterdir()):
+        save(path.with_name(f"{path.stem}_id.png"), labels_of(0))
         path.rename(path.with_name(f"{path.stem}_mask.png"))
 
 
@@ -226,7 +198,7 @@ MISTAKES = {
         lambda root: save(root / "masks/3.png", labels_of(3, (8, 6))),
         ["masks/3.png: 6x8, but 3.png is 8x6"],
     ),
-    "id out of range": (one_id_too_high, ["masks/3.png: class id 3", "0 to 2"]),
+    "id out of range": (one_id_too_high, ["masks/3.png: class id 4", "0 to 2"]),
     "0 and 255": (black_and_white, ["masks/", ".png: only 0 and 255", "0 and 1"]),
     "0 and 255 as rgb": (
         lambda root: black_and_white(root, "RGB"),
@@ -238,11 +210,20 @@ MISTAKES = {
     ),
     "two missing masks": (
         lambda root: [(root / f"masks/{n}.png").unlink() for n in (3, 5)],
-        ["images/3.png: has no mask", "nor have 1 others"],
+        ["images/3.png: has no mask", "and 1 more"],
     ),
-    "other stems": (rename_masks, ["images/0.png: has no mask", "is it 0_mask.png?"]),
-    "no image": (lambda root: empty(root, "images"), ["images: no images in it"]),
-    "no mask at all": (lambda root: empty(root, "masks"), ["masks: no images in it"]),
+    "several masks of each image": (
+        several_masks,
+        ["masks: has several masks of each image", "_mask", "_id", "--mask-suffix"],
+    ),
+    "no image": (
+        lambda root: empty(root, "images"),
+        ["images: no images in it with masks in"],
+    ),
+    "no mask at all": (
+        lambda root: empty(root, "masks"),
+        ["images: no images in it with masks in"],
+    ),
     "text called png": (
         lambda root: (root / "images/3.png").write_text("hello"),
         ["images/3.png: not an image"],
@@ -262,7 +243,10 @@ MISTAKES = {
         ["masks/3.tif: same stem as 3.png"],
     ),
     "jpeg mask": (
-        lambda root: (root / "masks/3.png").rename(root / "masks/3.JPG"),
+        lambda root: [
+            save(root / "masks/3.JPG", labels_of(3), format="JPEG"),
+            (root / "masks/3.png").unlink(),
+        ],
         ["masks/3.JPG: JPEG changes the ids"],
     ),
     "jpeg mask under another name": (
@@ -290,7 +274,7 @@ MISTAKES = {
     ),
     "some colours": (
         lambda root: (root / "classes.txt").write_text("a 1 2 3\nb\n"),
-        ["classes.txt: 'b' has no colour", "a colour, or none"],
+        ["classes.txt: line 2", "'b' has no colour", "a colour, or none"],
     ),
     "colour too high": (
         lambda root: (root / "classes.txt").write_text("a 1 2 300\n"),
@@ -304,17 +288,23 @@ MISTAKES = {
         lambda root: (root / "classes.txt").write_text("a 1 2 3\nb 1 2 3\n"),
         ["classes.txt: line 2"],
     ),
-    "ids from 1": (
+    "ids from 1 in the list": (
         lambda root: (root / "classes.txt").write_text("1: ground\n2: car\n"),
-        ["classes.txt: line 1, '1: ground': this is class 0", "count from 0"],
+        [".png: class id 0, but classes.txt has the ids 1, 2", "--ignore 0"],
+    ),
+    "ids from 1 in the masks": (
+        lambda root: [
+            (root / "classes.txt").write_text("a\nb\nc\n"),
+            *(
+                save(root / f"masks/{n}.png", labels_of(n) + np.uint8(1))
+                for n in range(10)
+            ),
+        ],
+        [".png: class id 3", "if ids count from 1"],
     ),
     "ids with a gap": (
         lambda root: (root / "classes.txt").write_text("0 a\n# no 1\n2 b # so\n"),
-        ["classes.txt: line 3, '2 b # so': this is class 1"],
-    ),
-    "colour first": (
-        lambda root: (root / "classes.txt").write_text("128 64 128 road\n"),
-        ["classes.txt: line 1, '128 64 128 road': write the name first"],
+        [".png: class id 1, but classes.txt has the ids 0, 2"],
     ),
     "classes.txt not text": (
         lambda root: (root / "classes.txt").write_bytes(b"\xff\xfe\0a"),
@@ -325,8 +315,8 @@ MISTAKES = {
         ["has no folder images/"],
     ),
     "no masks folder": (
-        lambda root: (root / "masks").rename(root / "labels"),
-        ["masks: no such folder"],
+        lambda root: (root / "masks").rename(root / "truth"),
+        ["images: no images in it with masks in", "--masks"],
     ),
 }
 
@@ -414,14 +404,28 @@ def test_a_split_that_is_not_there_is_told_from_a_mistake(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["images/valid", "valid/images", "images/Val"])
-def test_a_split_under_a_name_that_is_not_read(place, tmp_path):
+def test_other_names_of_a_split(place, tmp_path):
     build(tmp_path, ["a"], "images/train", "masks/train")
-    build(tmp_path, ["b"], place, "masks/valid")
-    where = tmp_path / place.removesuffix("/images")
-    with pytest.raises(UserError, match=f"{where} is not read: call it val") as caught:
-        folder.load("val", tmp_path)
-    assert not isinstance(caught.value, MissingSplit), "training would go on without"
+    build(tmp_path, ["b"], place, place.replace("images", "masks"))
+    assert folder.load("val", tmp_path).names == ("b.png",)
     assert folder.load("train", tmp_path).names == ("a.png",)
+
+
+def test_a_split_whose_masks_are_elsewhere(tmp_path):
+    build(tmp_path, ["a"], "images/train", "masks/train")
+    build(tmp_path, ["b"], "images/val", "masks/other")
+    # Without this line, training would go on without validation.
+    assert "images/val: has images, but there are no labels" in refusal(tmp_path)
+    (tmp_path / "images/val").rename(tmp_path / "images/test")
+    assert len(folder.load("train", tmp_path)) == 1
+    with pytest.raises(MissingSplit, match="no split 'test'"):
+        folder.load("test", tmp_path)
+
+
+def test_two_folders_of_one_split(tmp_path):
+    build(tmp_path, ["a"], "images/val", "masks/val")
+    build(tmp_path, ["b"], "images/valid", "masks/valid")
+    assert "are both val" in refusal(tmp_path, "val")
 
 
 def test_folders_of_images_that_are_no_splits(tmp_path):

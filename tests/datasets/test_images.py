@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from segnet_tf.datasets.images import read_image
-from segnet_tf.datasets.masks import read_mask, read_pair
+from segnet_tf.datasets.masks import check_sizes, read_mask, read_pair
 from segnet_tf.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -284,7 +284,7 @@ MASKS = {
 @pytest.mark.parametrize("kind", MASKS)
 def test_reads_every_kind_of_mask_as_ids(kind, tmp_path):
     data, expected = MASKS[kind]
-    ids = read(tmp_path, data, read_mask)
+    ids = read(tmp_path, data, read_mask).ids
     assert ids.dtype == np.uint8
     assert_array_equal(ids, expected)
 
@@ -299,14 +299,14 @@ def test_reads_every_kind_of_mask_as_ids(kind, tmp_path):
     ids=["rgb", "alpha left aside", "webp"],
 )
 def test_looks_colours_up(data, tmp_path):
-    assert_array_equal(read(tmp_path, data, read_mask, colours=TABLE), TABLE_IDS)
+    assert_array_equal(read(tmp_path, data, read_mask, colours=TABLE).ids, TABLE_IDS)
 
 
 def test_a_palette_in_the_order_of_the_table_or_unlike_it_is_indices(tmp_path):
     for palette in (bytes(np.array(list(TABLE)[:3], np.uint8)) + b"abc", PALETTE):
         indices = INDICES % 3
         data = png(indices, 3, 8, [(b"PLTE", palette)])
-        assert_array_equal(read(tmp_path, data, read_mask, colours=TABLE), indices)
+        assert_array_equal(read(tmp_path, data, read_mask, colours=TABLE).ids, indices)
 
 
 BINARY = INDICES % 2
@@ -323,19 +323,21 @@ GREY_MASKS = {
 def test_greys_are_looked_up_where_all_colours_are_greys(kind, tmp_path):
     data, ids = GREY_MASKS[kind]
     expected = np.array(ids, np.uint8)[INDICES]
-    assert_array_equal(read(tmp_path, data, read_mask, colours=GREYS), expected)
+    assert_array_equal(read(tmp_path, data, read_mask, colours=GREYS).ids, expected)
 
 
 def test_greys_are_ids_where_other_colours_are_there(tmp_path):
     mask = np.array([0, 1, 255, 2], np.uint8)[INDICES]
-    assert_array_equal(read(tmp_path, png(mask, 0), read_mask, colours=TABLE), mask)
+    assert_array_equal(read(tmp_path, png(mask, 0), read_mask, colours=TABLE).ids, mask)
 
 
 def test_255_is_kept_where_white_is_no_colour(tmp_path):
     mask = np.array([0, 7, 255, 0], np.uint8)[INDICES]
     greys = {(0, 0, 0): 0, (7, 7, 7): 1}
     expected = np.array([0, 1, 255, 0], np.uint8)[INDICES]
-    assert_array_equal(read(tmp_path, png(mask, 0), read_mask, colours=greys), expected)
+    assert_array_equal(
+        read(tmp_path, png(mask, 0), read_mask, colours=greys).ids, expected
+    )
 
 
 MASK_FAULTS = {
@@ -375,6 +377,70 @@ def test_names_the_place_of_an_unknown_colour(tmp_path):
     assert "colour (1, 2, 3) at x 5, y 2" in message and "4.2%" in message
 
 
+BLOCKS = np.kron(np.arange(3).reshape(1, 3), np.ones((32, 32), int)).astype(np.uint8)
+BLOCK_COLOURS = {(0, 0, 0): 0, (200, 10, 10): 1, (10, 200, 10): 2}
+
+
+def soft(kind: str) -> bytes:
+    """A mask of three bands in colours, spoilt at their edges."""
+    image = Image.fromarray(np.array(list(BLOCK_COLOURS), np.uint8)[BLOCKS])
+    if kind == "smoothed":
+        small = image.resize((48, 16), Image.Resampling.NEAREST)
+        return encoded(small.resize(image.size, Image.Resampling.BILINEAR), "PNG")
+    jpeg = encoded(image, "JPEG", quality=90)
+    if kind == "jpeg":
+        return jpeg
+    return encoded(Image.open(io.BytesIO(jpeg)), "PNG")
+
+
+@pytest.mark.parametrize("kind", ["smoothed", "jpeg", "jpeg once"])
+def test_a_tolerance_reads_soft_edges(kind, tmp_path):
+    data = soft(kind)
+    words = "JPEG" if kind == "jpeg" else "is not in the colour table"
+    assert words in refusal(tmp_path, data, read_mask, colours=BLOCK_COLOURS)
+    mask = read(tmp_path, data, read_mask, colours=BLOCK_COLOURS, tolerance=40)
+    wrong = mask.ids != BLOCKS
+    # What is not sure is void, and only that; it is counted.
+    assert (mask.ids[wrong] == 255).all()
+    assert wrong.sum() == mask.between < 0.15 * wrong.size
+    assert kind == "smoothed" or mask.near > 0
+
+
+def test_a_colour_near_to_two_is_void(tmp_path):
+    colours = {(0, 0, 0): 0, (40, 0, 0): 1}
+    pixels = np.array([[(0, 0, 0), (10, 0, 0), (20, 5, 0), (38, 0, 2), (99, 0, 0)]])
+    mask = read(tmp_path, png(pixels, 2), read_mask, colours=colours, tolerance=25)
+    assert mask.ids.tolist() == [[0, 0, 255, 1, 255]]
+    assert (mask.near, mask.between) == (2, 2)
+
+
+def test_a_tolerance_is_proposed_where_it_helps(tmp_path):
+    pixels = np.zeros((4, 6, 3), np.uint8)
+    pixels[:2] = 7
+    message = refusal(tmp_path, png(pixels, 2), read_mask, colours=TABLE)
+    assert "--tolerance 32" in message
+    pixels[:2] = 77
+    message = refusal(tmp_path, png(pixels, 2), read_mask, colours=TABLE)
+    assert "--tolerance" not in message
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        ((9, 10), ": a pixel or two too many or too few"),
+        ((16, 20), ", 2 times as large"),
+        ((4, 5), ", 2 times as small"),
+        ((9, 20), "mask.png: 10x8, but a.png is 20x9"),
+    ],
+)
+def test_how_sizes_differ(size, words, tmp_path):
+    image = np.zeros((*size, 3), np.uint8)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    with pytest.raises(UserError) as caught:
+        check_sizes(tmp_path / "a.png", "mask.png", image, np.zeros((8, 10)))
+    assert words in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "orientation, size, said",
     [(6, (7, 5), True), (6, (7, 4), False), (1, (5, 7), False), (3, (5, 7), False)],
@@ -398,7 +464,7 @@ def test_large_images_are_read_without_a_warning(tmp_path):
     Image.new("1", (10_000, 9_000)).save(tmp_path / "large.png")
     code = (
         "import sys; from segnet_tf.datasets.masks import read_mask;"
-        "print(read_mask(sys.argv[1]).shape)"
+        "print(read_mask(sys.argv[1]).ids.shape)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "large.png")]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -488,7 +554,8 @@ def test_a_thousand_mutated_files(tmp_path, capfd):
                 assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
             else:
                 readable += 1
-                assert pixels.dtype == np.uint8
+                ids = getattr(pixels, "ids", pixels)
+                assert ids.dtype == np.uint8
             slowest = max(slowest, time.perf_counter() - start)
     assert slowest < 5
     # Both ends must have been reached, else the mutations are too mild or too wild.

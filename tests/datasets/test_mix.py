@@ -132,6 +132,26 @@ def test_a_group_is_there_once_and_grey_is_possible(mix):
     assert train.info.channels == 1 and train.read(4)[0].shape == (36, 32, 1)
 
 
+def test_a_set_has_its_own_way_of_reading(mix, tmp_path):
+    (tmp_path / "names.txt").write_text("0 floor\n1 plant\n2 tool\n")
+    labels = {"plant": ["leaf", "stem"], "tool": "fruit"}
+    reading = {"ignore": "0", "classes": "names.txt"}
+    path = mix(coarse={"reading": reading, "labels": labels})
+    train = registry.load("mix", "train", path)
+    table = np.full(256, 255)
+    table[1:3] = 4, 3
+    coarse = registry.load("folder", "train", tmp_path / "coarse")
+    assert_array_equal(train.read(3)[1], table[coarse.read(0)[1]])
+    assert any(line == "void: floor (id 0)" for line in train.remarks())
+    for wrong, words in [
+        ({"ignored": "0"}, "set 2: reading: no key 'ignored'"),
+        ({"ignore": 0}, "set 2: reading: ignore: 0 is not of type text"),
+        ({"tolerance": -1}, "set 2: reading: tolerance: -1"),
+    ]:
+        with pytest.raises(UserError, match=words):
+            registry.load("mix", "train", mix(coarse={"reading": wrong}))
+
+
 def test_the_typical_size_goes_by_the_shares(mix):
     shares = ({"share": 1}, {"share": 3})
     fine, coarse = shares

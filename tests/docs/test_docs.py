@@ -24,6 +24,7 @@ from networks import network
 from PIL import Image
 
 from segnet_tf.commands import COMMANDS
+from segnet_tf.datasets.reading import Reading
 from segnet_tf.datasets.registry import DATASETS
 from segnet_tf.datasets.synthetic import INFO, draw_scene
 from segnet_tf.export.tflite import export_tflite
@@ -308,6 +309,7 @@ def test_make_has_the_targets_that_are_quoted():
             assert re.search(rf"^{target}:", makefile, re.M), f"{page}: make {target}"
 
 
+FOLDER_FLAGS = {f"--{each.name.replace('_', '-')}" for each in fields(Reading)}
 OUR_CHANGES = {"--crop", "--zoom", "--flip", "--color-jitter", "--corruption"}
 
 
@@ -316,12 +318,17 @@ def test_training_md_names_every_flag():
     named = set(re.findall(r"--[a-z][a-z-]*", text))
     # An augmentation of your own needs no line there.
     own = {f"--{each.name.replace('_', '-')}" for each in fields(Augmentation)}
-    expected = flags_of("train") - {"--help", "--version"}
+    expected = flags_of("train") - {"--help", "--version"} - FOLDER_FLAGS
     assert expected - (own - OUR_CHANGES) <= named
-    assert flags_of("evaluate") - {"--help", "--version"} <= named
+    assert flags_of("evaluate") - {"--help", "--version"} - FOLDER_FLAGS <= named
 
 
 def test_export_md_names_every_flag():
     text = text_of(ROOT / "docs" / "export.md")
     named = set(re.findall(r"--[a-z][a-z-]*", text))
-    assert flags_of("export") - {"--help", "--version"} <= named
+    assert flags_of("export") - {"--help", "--version"} - FOLDER_FLAGS <= named
+
+
+def test_your_data_md_names_every_flag_of_the_folder():
+    text = text_of(ROOT / "docs" / "your-data.md")
+    assert set(re.findall(r"--[a-z][a-z-]*", text)) >= FOLDER_FLAGS

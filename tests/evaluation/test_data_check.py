@@ -24,7 +24,7 @@ def toy(masks: list, name="train", shade=0, shape=(40, 50)) -> Split:
         rows = np.resize(np.array(masks[index], np.uint8), shape[0])
         labels = np.repeat(np.sort(rows)[:, None], shape[1], axis=1)
         image = np.full((*shape, 3), shade + index, np.uint8)
-        image[0, 0] = 200
+        image[0] = 200
         return image, labels
 
     return Split(INFO, name, tuple(f"{n}.png" for n in range(len(masks))), read)
@@ -42,11 +42,13 @@ def test_figures_by_hand():
     assert "train: 4 of 4 images readable, 50x40\n" in lines
     # sky 3,500 of 7,000 labelled pixels, in images of 6,000: frequency 7/12; road the
     # same; void 1,000 of all 8,000.
-    rows = {line.split("  ")[0]: line.split() for line in lines.splitlines()}
-    assert rows["sky"][1:] == ["50.00%", "3", "1.000"]
-    assert rows["road"][1:] == ["50.00%", "3", "1.000"]
-    assert rows["car"][1:] == ["0.00%", "0", "0.000"]
-    assert rows["void, of all pixels"][-1] == "12.50%"
+    rows = {
+        line.split()[0]: line.split() for line in lines.splitlines() if line.strip()
+    }
+    assert rows["sky"][1:] == ["0", "#0000ff", "50.00%", "3", "1.000"]
+    assert rows["road"][1:] == ["1", "#636363", "50.00%", "3", "1.000"]
+    assert rows["car"][1:] == ["2", "#ff0000", "0.00%", "0", "0.000"]
+    assert rows["void,"][-1] == "12.50%"
 
 
 def test_suspicions():
@@ -175,11 +177,10 @@ def test_a_split_under_another_name_is_no_absent_split(
     name, leaves, monkeypatch, capsys
 ):
     by_hand(leaves, train=range(8), **{name: (8, 9)})
-    assert run("folder", "--data-dir", leaves) == 1
+    assert run("folder", "--data-dir", leaves) == 0
     out = capsys.readouterr().out
-    wrong = f"{leaves / 'images' / name} is not read: call it val"
-    assert f"cannot be used:\n  folder: {wrong}\n" in out
-    assert "train: 8 of 8 images readable" in out, "what loads is examined"
+    assert "train: 8 of 8 images readable" in out
+    assert "val: 2 of 2 images readable" in out
     assert "not there:\n  folder: " in out and "no split 'test'" in out
 
 
@@ -205,6 +206,82 @@ def test_nothing_to_check(leaves, monkeypatch):
     with pytest.raises(UserError, match="classes.txt: no such file"):
         run("folder", "--data-dir", leaves)
     assert not (leaves.parent / "folder-samples.png").exists()
+
+
+def test_every_missing_and_broken_mask_is_listed(leaves, capsys):
+    by_hand(leaves, train=range(8), val=(8, 9))
+    for number in (1, 3):
+        (leaves / f"masks/train/{number}.png").unlink()
+    for number in (4, 8):
+        (leaves / f"masks/{'val' if number > 7 else 'train'}/{number}.png").write_text(
+            "x"
+        )
+    assert run("folder", "--data-dir", leaves) == 1
+    out = capsys.readouterr().out
+    assert out.count("has no mask") == 2 and out.count("not an image") == 2
+    assert "train: 5 of 8" in out and "val: 1 of 2" in out
+
+
+def test_the_table_that_was_understood(leaves, capsys):
+    text = "name,r,g,b\nground,1,2,3\nVoid,9,9,9\nvein,0,255,16\n"
+    (leaves / "classes.txt").write_text(text)
+    assert run("folder", "--data-dir", leaves) == 0
+    out = capsys.readouterr().out
+    assert "leaves: layout images/ and masks/, classes from classes.txt\n" in out
+    assert "void: Void (id 1)\n" in out
+    rows = [line.split()[:3] for line in out.splitlines()]
+    assert ["ground", "0", "#010203"] in rows and ["vein", "2", "#00ff10"] in rows
+    assert run("folder", "--data-dir", leaves, "--ignore", "ground") == 0
+    out = capsys.readouterr().out
+    assert "void: Void (id 1), ground (id 0)\n" in out
+    assert ["vein", "2", "#00ff10", "100.00%"] in [
+        line.split()[:4] for line in out.splitlines()
+    ]
+
+
+def test_suspicious_pixels(leaves, capsys):
+    """Nearly black pictures, soft edges, one class nearly everywhere."""
+    for number in range(10):
+        mask = np.zeros((40, 50), np.uint8)
+        mask[:, 25:] = 2
+        small = Image.fromarray(mask).resize((25, 20), Image.Resampling.NEAREST)
+        soft = small.resize((50, 40), Image.Resampling.BILINEAR)
+        soft.save(leaves / f"masks/{number}.png")
+        image = Image.open(leaves / f"images/{number}.png")
+        image.point(lambda value: value // 16).save(leaves / f"images/{number}.png")
+    assert run("folder", "--data-dir", leaves) == 0
+    out = capsys.readouterr().out
+    assert "the image is nearly black, 99 % of it below 24 of 255: 0.png" in out
+    assert "along edges, ids between those on both sides" in out
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        ([[1] * 49 + [2]] * 40, "only 'ground', the first class, is missing"),
+        ([[0] * 500 + [1] + [2]] * 40, "99.60% of the pixels are ground"),
+    ],
+)
+def test_suspicious_shares(mask, words, leaves, capsys):
+    for number in range(10):
+        pixels = np.array(mask, np.uint8)
+        Image.fromarray(pixels).save(leaves / f"masks/{number}.png")
+        noise = np.random.default_rng(number).integers(0, 256, pixels.shape, np.uint8)
+        Image.fromarray(noise).save(leaves / f"images/{number}.png")
+    assert run("folder", "--data-dir", leaves) == 0
+    assert words in capsys.readouterr().out
+
+
+def test_12_bits(leaves, capsys):
+    for number in range(10):
+        values = np.random.default_rng(number).integers(0, 4000, (40, 50))
+        Image.fromarray(values.astype(np.uint16)).save(leaves / f"images/{number}.png")
+    assert run("folder", "--data-dir", leaves) == 0
+    out = capsys.readouterr().out
+    assert "more than 8 bits: 0 is black, 4095 is white\n" in out
+    assert "suspicious" not in out
+    assert run("folder", "--data-dir", leaves, "--range", "0-65535") == 0
+    assert "nearly black" in capsys.readouterr().out
 
 
 def test_pictures_can_be_written(tmp_path, monkeypatch, capsys):

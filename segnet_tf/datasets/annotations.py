@@ -1,0 +1,186 @@
+"""Labels that are drawn from annotation files: COCO's and labelme's JSON.
+
+The pixels without an annotation are "background", the id 0, unless a category has this
+name. Where annotations overlap, the smaller one lies on top.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from segnet_tf.datasets.class_list import ClassEntry, ClassList
+from segnet_tf.errors import UserError
+
+__all__ = ["Coco", "draw_labelme", "labelme_classes"]
+
+BACKGROUND = "background"
+
+_MOST_PIXELS = 2**28  # of an image
+
+
+class Coco:
+    """A file of COCO annotations: polygons, or run-length encoded masks.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        classes: the background, if no category has its name, and the categories in the
+            order of their ids; ids in masks count from 0.
+
+    Raises:
+        UserError: if the file is not readable as COCO's JSON.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        content = _json(path)
+        try:
+            names = {
+                int(one["id"]): str(one["name"])
+                for one in sorted(content["categories"], key=lambda one: one["id"])
+            }
+            images = content["images"]
+            self._images = {str(one["file_name"]): one for one in images}
+            self._annotations = defaultdict(list)
+            for one in content["annotations"]:
+                self._annotations[one["image_id"]].append(one)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path}: no COCO annotations ({error!r})") from None
+        if len(self._images) < len(images):
+            raise UserError(f"{path}: names an image twice")
+        ordered = list(names.values())
+        if BACKGROUND not in ordered:
+            ordered.insert(0, BACKGROUND)
+        if len(set(ordered)) < len(ordered):
+            raise UserError(f"{path}: two categories of one name")
+        self._ids = {key: ordered.index(name) for key, name in names.items()}
+        self._rest = ordered.index(BACKGROUND)
+        self.classes = ClassList(
+            tuple(ClassEntry(name, index) for index, name in enumerate(ordered))
+        )
+
+    @property
+    def images(self) -> list[str]:
+        """The names of the images, in order, as paths from their folder."""
+        return sorted(self._images)
+
+    def ids(self, name: str) -> np.ndarray:
+        """The class ids of an image: uint8 (H, W).
+
+        Raises:
+            UserError: if an annotation is wrong, or pycocotools are not installed.
+        """
+        try:
+            from pycocotools import mask as coco_mask
+        except ModuleNotFoundError:
+            raise UserError(
+                f"{self._path}: COCO annotations need the package pycocotools: pip "
+                "install pycocotools"
+            ) from None
+        about = self._images[name]
+        try:
+            height, width = int(about["height"]), int(about["width"])
+            if not 0 < height * width <= _MOST_PIXELS:
+                raise ValueError(f"an image of {width}x{height}")
+            ids = np.full((height, width), self._rest, np.uint8)
+            shapes = []
+            for one in self._annotations[about["id"]]:
+                shape = one["segmentation"]
+                if isinstance(shape, list):
+                    shape = coco_mask.merge(coco_mask.frPyObjects(shape, height, width))
+                elif isinstance(shape["counts"], list):
+                    shape = coco_mask.frPyObjects(shape, height, width)
+                own = self._ids[one["category_id"]]
+                shapes.append((int(coco_mask.area(shape)), own, shape))
+            for _, own, shape in sorted(shapes, key=lambda one: -one[0]):
+                ids[coco_mask.decode(shape).astype(bool)] = own
+        # pycocotools raise bare Exceptions, too.
+        except Exception as error:
+            raise UserError(
+                f"{self._path}: {name}: an annotation is wrong ({error!r})"
+            ) from None
+        return ids
+
+
+def labelme_classes(paths: Iterable[Path]) -> ClassList:
+    """The background and all labels in labelme files, in alphabetical order.
+
+    Raises:
+        UserError: if a file is not labelme's.
+    """
+    labels = {label for path in paths for label, _, _ in _shapes(path)[1]}
+    names = [BACKGROUND, *sorted(labels - {BACKGROUND})]
+    return ClassList(tuple(ClassEntry(name, index) for index, name in enumerate(names)))
+
+
+def draw_labelme(path: Path, classes: ClassList) -> np.ndarray:
+    """The class ids of a labelme file: uint8 (H, W).
+
+    Raises:
+        UserError: if the file is not labelme's, has a label that is not in the list, or
+            a shape without an area.
+    """
+    (width, height), shapes = _shapes(path)
+    ids = {entry.name: entry.id for entry in (*classes.classes, *classes.void)}
+    rest = ids.get(BACKGROUND, ids.get(f"_{BACKGROUND}_", 0))
+    drawn = []
+    for label, kind, points in shapes:
+        if label not in ids:
+            raise UserError(f"{path}: label {label!r} is no class: {', '.join(ids)}")
+        own = Image.new("1", (width, height))
+        ink = ImageDraw.Draw(own)
+        if kind == "polygon" and len(points) > 2:
+            ink.polygon(points, fill=1, outline=1)
+        elif kind == "rectangle" and len(points) == 2:
+            low, high = np.min(points, axis=0), np.max(points, axis=0)
+            ink.rectangle((*low, *high), fill=1, outline=1)
+        elif kind == "circle" and len(points) == 2:
+            (x, y), edge = points
+            radius = float(np.hypot(x - edge[0], y - edge[1]))
+            ink.ellipse((x - radius, y - radius, x + radius, y + radius), fill=1)
+        else:
+            raise UserError(
+                f"{path}: {label!r} is a {kind} of {len(points)} point(s): only "
+                "polygons, rectangles and circles have an area"
+            )
+        pixels = np.asarray(own)
+        # What has no id is void.
+        value = 255 if ids[label] is None else ids[label]
+        drawn.append((pixels.sum(), value, pixels))
+    result = np.full((height, width), rest, np.uint8)
+    for _, value, pixels in sorted(drawn, key=lambda one: -one[0]):
+        result[pixels] = value
+    return result
+
+
+def _shapes(path: Path) -> tuple[tuple[int, int], list[tuple[str, str, list]]]:
+    """The size of a labelme file's image, and each shape: label, kind and points."""
+    content = _json(path)
+    try:
+        size = int(content["imageWidth"]), int(content["imageHeight"])
+        shapes = [
+            (
+                str(shape["label"]),
+                str(shape.get("shape_type", "polygon")),
+                [(float(x), float(y)) for x, y in shape["points"]],
+            )
+            for shape in content["shapes"]
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: no labelme annotations ({error!r})") from None
+    if min(size) < 1 or size[0] * size[1] > _MOST_PIXELS:
+        raise UserError(f"{path}: an image of {size[0]}x{size[1]}")
+    return size, shapes
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not readable as JSON ({error})") from None

@@ -1,0 +1,199 @@
+"""Class lists as people and programs write them: read as they are meant, or refused."""
+
+import time
+
+import numpy as np
+import pytest
+
+from segnet_tf.datasets.class_file import parsed_classes, read_classes
+from segnet_tf.datasets.class_list import UNLISTED, default_colours
+from segnet_tf.errors import UserError
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+# Text -> for each class its name, id and colour; then the ids and colours of void.
+READ = {
+    "names": ("ground\ncar\n", [("ground", 0), ("car", 1)], []),
+    "void in the middle keeps its id": (
+        "Road\nVoid\nWall\n", [("Road", 0), ("Wall", 2)], [(1, None)],
+    ),
+    "void first": ("Unlabelled\nroad\n", [("road", 1)], [(0, None)]),
+    "void with a colour": (
+        "a 255 0 0\nvoid 9 9 9\nb 0 0 255\n",
+        [("a", 0, RED), ("b", 2, BLUE)], [(1, (9, 9, 9))],
+    ),
+    "ids": ("0 ground\n1 car\n", [("ground", 0), ("car", 1)], []),
+    "ids and colons": (
+        "0: ground\n1: car\n255: void\n", [("ground", 0), ("car", 1)], [(255, None)],
+    ),
+    "ids and dashes": ("0 - ground\n1 - car\n", [("ground", 0), ("car", 1)], []),
+    "ids from 1": ("1 leaf\n2 stem\n", [("leaf", 1), ("stem", 2)], []),
+    "ids in any order": ("26 car\n7 road\n", [("car", 26), ("road", 7)], []),
+    "ids of black and white": ("0 sky\n255 tree\n", [("sky", 0), ("tree", 255)], []),
+    "ids and a void without one": (
+        "0 a 255 0 0\n1 b 0 0 255\nvoid 9 9 9\n",
+        [("a", 0, RED), ("b", 1, BLUE)], [(None, (9, 9, 9))],
+    ),
+    "ids behind": ("road 0\nwall 1\n", [("road", 0), ("wall", 1)], []),
+    "numbers behind that are names": (
+        "lane 1\nlane 2\n", [("lane 1", 0), ("lane 2", 1)], [],
+    ),
+    "ids and colours": (
+        "0 a 255 0 0\n1 b 0 0 255\n", [("a", 0, RED), ("b", 1, BLUE)], [],
+    ),
+    "commas": ("0,a,255,0,0\n1,b,0,0,255\n", [("a", 0, RED), ("b", 1, BLUE)], []),
+    "hex": ("a #ff0000\nb #0000FF\n", [("a", 0, RED), ("b", 1, BLUE)], []),
+    "colours first": (
+        "255 0 0\tAnimal\n0 0 255\tvoid\n", [("Animal", 0, RED)], [(1, BLUE)],
+    ),
+    "ids and colours first": (
+        "3 255 0 0 a\n4 0 0 255 b\n", [("a", 3, RED), ("b", 4, BLUE)], [],
+    ),
+    "Kaggle": (
+        " name, r, g, b \nAnimal,255, 0,0\nVoid,0,0,255\n",
+        [("Animal", 0, RED)], [(1, BLUE)],
+    ),
+    "Roboflow": (
+        "Pixel Value, Class\n0, background\n1, crack\n",
+        [("background", 0), ("crack", 1)], [],
+    ),
+    "CVAT": (
+        "# label:color_rgb:parts:actions\na:255,0,0::\nb:0,0,255::\n",
+        [("a", 0, RED), ("b", 1, BLUE)], [],
+    ),
+    "quotes": (
+        'id,name\n0,"lane, dashed"\n1,"say ""stop"""\n',
+        [("lane, dashed", 0), ('say "stop"', 1)], [],
+    ),
+    "columns that nobody needs": (
+        "Idx,Ratio,Stuff,Name\n1,0.15,1,wall\n2,0.1,0,tree\n",
+        [("wall", 1), ("tree", 2)], [],
+    ),
+    "columns in any order": (
+        "b;g;r;name\n0;0;255;a\n255;0;0;b\n", [("a", 0, RED), ("b", 1, BLUE)], [],
+    ),
+    "hex in a table": (
+        "name\thex\na b\tff0000\nc\t#0000ff\n", [("a b", 0, RED), ("c", 1, BLUE)], [],
+    ),
+    "a separator in a name": (
+        "traffic light: red\nlane, dashed\n",
+        [("traffic light: red", 0), ("lane, dashed", 1)], [],
+    ),
+    "a separator in a name with a colour": (
+        "lane, dashed 255 0 0\nb, 0 0 255\n",
+        [("lane, dashed", 0, RED), ("b", 1, BLUE)], [],
+    ),
+    "comments": ("a # low\nb\t#all\n  # end\n", [("a", 0), ("b", 1)], []),
+    "comments behind colours": (
+        "a 255 0 0 # red\nb #0000ff # blue\n", [("a", 0, RED), ("b", 1, BLUE)], [],
+    ),
+    "names that begin with a number": (
+        "car\n2 wheeler\n255: void\n", [("car", 0), ("2 wheeler", 1)], [(255, None)],
+    ),
+    "names that are numbers": ("7\n4\n", [("7", 0), ("4", 1)], []),
+    "a # in a name": ("C#\n#1 hit\nF#\n", [("C#", 0), ("F#", 1)], []),
+    "a byte-order mark and Windows": (
+        "\ufeffa\r\nb\r\n", [("a", 0), ("b", 1)], [],
+    ),
+    "labelme": (
+        "__ignore__\n_background_\ncat\n",
+        [("_background_", 0), ("cat", 1)], [(None, None)],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_what_is_read(kind, tmp_path):
+    text, classes, void = READ[kind]
+    path = tmp_path / "classes.txt"
+    path.write_bytes(text.encode())
+    found = read_classes(path)
+    assert [(e.name, e.id, e.colour) for e in found.classes] == [
+        (*each, None)[:3] for each in classes
+    ]
+    assert [(entry.id, entry.colour) for entry in found.void] == void
+
+
+REFUSED = {
+    "a heading alone": ("name\nroad\n", ["line 1, 'name'", "a heading, or a class?"]),
+    "YAML": ("names:\n  0: road\n", ["line 1, 'names:'", "a heading"]),
+    "some ids": ("0 a\n1 b\nc\n", ["line 3, 'c'", "has no id"]),
+    "a name twice": ("a\nb\na\n", ["line 3, 'a'", "same name as in line 1"]),
+    "a name in two cases": ("Car\ncar\n", ["line 2", "same name"]),
+    "an id twice": ("1 a\n1 b\n", ["line 2", "same id as in line 1"]),
+    "a colour twice": ("a 1 2 3\nb 1 2 3\n", ["line 2", "same colour"]),
+    "a colour too high": ("a 1 2 300\n", ["line 1", "at most 255 255 255"]),
+    "an id too high": ("256 a\n", ["line 1", "id 256"]),
+    "some colours": ("a 1 2 3\nb\n", ["line 2", "'b' has no colour"]),
+    "colours on both sides": ("a 1 2 3\n4 5 6 b\n", ["line 2", "before or behind"]),
+    "a table with a gap": ("name,r,g,b\na,1,2\n", ["line 2", "3 columns", "has 4"]),
+    "a table with words": ("name,r,g,b\na,1,2,x\n", ["line 2", "colour '1 2 x'"]),
+    "a table with a wrong id": ("id,name\nx,a\n", ["line 2", "id 'x'"]),
+    "a table with two names": ("name,class,id\na,b,0\n", ["line 1", "two columns"]),
+    "a long line": ("a\n" + " " * 50_000 + "b\n", ["line 2", "longer than 1000"]),
+    "a long name": ("a" * 200 + "\n", ["line 1", "1 to 100 characters"]),
+    "an escape sequence": ("a\x1b[2J\n", ["line 1", "can be printed"]),
+    "void alone": ("void\n", ["0 classes"]),
+    "nothing": ("# nothing\n", ["0 classes"]),
+    "too many": ("".join(f"c{n}x\n" for n in range(256)), ["256 classes"]),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_is_refused(kind):
+    text, words = REFUSED[kind]
+    with pytest.raises(UserError) as caught:
+        parsed_classes(text, "classes.txt")
+    message = str(caught.value)
+    assert "\n" not in message and "\x1b" not in message and len(message) < 250
+    for word in ["classes.txt", *words]:
+        assert word in message
+
+
+def test_what_is_no_text(tmp_path):
+    path = tmp_path / "classes.txt"
+    path.write_bytes("a\n".encode("utf-16"))
+    with pytest.raises(UserError, match="not readable as UTF-8"):
+        read_classes(path)
+
+
+def test_time_grows_with_the_text():
+    def seconds(lines):
+        text = "".join(f"{n:>3} {'a ,;: ' * 12} {n}\n" for n in range(lines))
+        start = time.process_time()
+        parsed_classes(text, "x")
+        return time.process_time() - start
+
+    seconds(20)
+    assert seconds(250) < 40 * seconds(25) + 0.1
+
+
+def test_labels_of_ids():
+    labels = parsed_classes("Road\nVoid\nWall\n", "x").labels
+    assert labels[:4].tolist() == [0, 255, 1, UNLISTED] and labels[255] == 255
+    labels = parsed_classes("0 sky\n255 tree\n", "x").labels
+    assert labels[[0, 1, 255]].tolist() == [0, UNLISTED, 1]
+
+
+def test_ignoring():
+    found = parsed_classes("background\n7 up\nleaf\n", "x")
+    fewer = found.ignoring(["background"])
+    assert fewer.names == ("7 up", "leaf")
+    assert fewer.labels[:4].tolist() == [255, 0, 1, UNLISTED]
+    assert found.ignoring(["0"]) == fewer, "an id in the masks is meant"
+    assert found.ignoring(["0", "background", "0"]) == fewer
+    assert found.ignoring(["9"]).labels[9] == 255
+    assert found.ignoring([]) == found
+    for values in (["leaves"], ["256"], ["0", "1", "2"]):
+        with pytest.raises(UserError, match="^ignore: "):
+            found.ignoring(values)
+
+
+def test_colours_that_are_not_given():
+    # The first colours of PASCAL VOC.
+    found = parsed_classes("background\ncar\nvoid\ntree\n", "x")
+    assert found.colours == ((0, 0, 0), (128, 0, 0), (0, 128, 0))
+    assert found.ids_of_colours == {}
+    names = [str(number) for number in range(255)]
+    assert len(set(default_colours(names))) == 255
+    assert np.max(default_colours(names)) <= 255

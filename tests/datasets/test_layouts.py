@@ -1,0 +1,432 @@
+"""Layouts as data sets are downloaded in: recognised, named, read without a change."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from PIL import Image, ImageDraw
+
+from segnet_tf.datasets import folder, registry
+from segnet_tf.datasets.layouts import LAYOUTS, find
+from segnet_tf.datasets.reading import Reading
+from segnet_tf.errors import UserError
+
+SHAPE = (12, 16)
+COLOURS = np.array([(0, 0, 0), (0, 200, 0), (250, 250, 0)], np.uint8)
+NAMES = ("ground", "leaf", "stem")
+
+
+def labels_of(number: int) -> np.ndarray:
+    return np.random.default_rng(number).integers(0, 3, SHAPE, np.uint8)
+
+
+def put(path: Path, pixels, **options) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(pixels)).save(path, **options)
+
+
+def photo(path: Path, number: int) -> None:
+    put(path, np.full((*SHAPE, 3), number, np.uint8))
+
+
+def text(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+
+
+def class_dict(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", "r", "g", "b"])
+        writer.writerows(
+            [name, *colour] for name, colour in zip(NAMES, COLOURS, strict=True)
+        )
+
+
+def plain(root, images, masks, end="", classes="classes.txt"):
+    """Pictures 0 and 1 in train, 2 in val; masks of ids."""
+    for number, split in enumerate(["train", "train", "val"]):
+        photo(root / images.format(split) / f"p{number}.png", number)
+        put(root / masks.format(split) / f"p{number}{end}.png", labels_of(number))
+    text(root / classes, "\n".join(NAMES))
+
+
+def kaggle(root):
+    for number, split in enumerate(["train", "train", "val", "test"]):
+        photo(root / "CamVid" / split / f"p{number}.png", number)
+        put(
+            root / "CamVid" / f"{split}_labels" / f"p{number}_L.png",
+            COLOURS[labels_of(number)],
+        )
+    class_dict(root / "CamVid" / "class_dict.csv")
+
+
+def fast_ai(root):
+    for number in range(3):
+        photo(root / "images" / f"p{number}.png", number)
+        put(root / "labels" / f"p{number}_P.png", labels_of(number))
+    text(root / "codes.txt", "\n".join(NAMES))
+    text(root / "valid.txt", "p2.png\n")
+
+
+def voc(root):
+    for number in range(4):
+        photo(root / "JPEGImages" / f"p{number}.png", number)
+    for number in range(3):  # the last one has no mask, and no list names it
+        mask = Image.fromarray(labels_of(number))
+        mask.putpalette(COLOURS.tobytes())
+        path = root / "SegmentationClass" / f"p{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        mask.save(path)
+    lists = root / "ImageSets" / "Segmentation"
+    text(lists / "train.txt", "p0\np1\n")
+    text(lists / "val.txt", "p2\n")
+    text(lists / "trainval.txt", "p0\np1\np2\n")
+
+
+def cityscapes(root):
+    ids = np.array([7, 11, 26], np.uint8)
+    for number, place in enumerate(["train/aachen", "train/bonn", "val/ulm"]):
+        city = place.split("/")[1]
+        name = f"{city}_00000{number}_000019"
+        photo(root / "leftImg8bit" / place / f"{name}_leftImg8bit.png", number)
+        masks = root / "gtFine" / place
+        pixels = ids[labels_of(number)]
+        pixels[0] = 1  # ego vehicle, which is not scored
+        put(masks / f"{name}_gtFine_labelIds.png", pixels)
+        put(masks / f"{name}_gtFine_instanceIds.png", pixels)
+        put(masks / f"{name}_gtFine_color.png", COLOURS[labels_of(number)])
+    # The labels of test are not public.
+    photo(root / "leftImg8bit/test/berlin/berlin_0_leftImg8bit.png", 9)
+
+
+def roboflow(root):
+    for number, split in enumerate(["train", "train", "valid"]):
+        name = f"p{number}_png.rf.0f{number}"
+        photo(root / split / f"{name}.jpg", number)
+        put(root / split / f"{name}_mask.png", labels_of(number))
+        text(
+            root / split / "_classes.csv",
+            "Pixel Value, Class\n"
+            + "".join(f"{index}, {name}\n" for index, name in enumerate(NAMES)),
+        )
+
+
+MADE = {
+    "images/ and masks/": lambda root: plain(root, "images/{}", "masks/{}"),
+    "images/ and masks/, around": lambda root: plain(root, "{}/images", "{}/masks"),
+    "images/ and masks/, a suffix": lambda root: plain(
+        root, "Images/{}", "Masks/{}", "_mask"
+    ),
+    "images/ and annotations/": lambda root: plain(root, "images/{}", "annotations/{}"),
+    "Kaggle's CamVid": kaggle,
+    "images/ and labels/": fast_ai,
+    "Pascal VOC": voc,
+    "keras-segmentation": lambda root: plain(
+        root, "images_prepped_{}", "annotations_prepped_{}"
+    ),
+    "Cityscapes": cityscapes,
+    "Roboflow's masks": roboflow,
+}
+
+
+def numbers(split) -> list[int]:
+    return [int(image[0, 0, 0]) for image, _ in split]
+
+
+def listing(root: Path) -> dict[str, bytes]:
+    files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+    return {str(path): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_a_layout_is_recognised_and_read(kind, tmp_path):
+    MADE[kind](tmp_path)
+    before = listing(tmp_path)
+    train = registry.load("folder", "train", tmp_path)
+    val = registry.load("folder", "val", tmp_path)
+    assert (numbers(train), numbers(val)) == ([0, 1], [2])
+    for number, (_, labels) in zip([0, 1, 2], [*train, *val], strict=True):
+        expected = labels_of(number)
+        if kind == "Cityscapes":
+            # Road, building and car are the classes 0, 2 and 13 of the 19.
+            expected = np.array([0, 2, 13], np.uint8)[expected]
+            expected[0] = 255
+        assert_array_equal(labels, expected)
+    names = train.info.classes
+    assert (
+        names[:3] == NAMES or len(names) == {"Pascal VOC": 21, "Cityscapes": 19}[kind]
+    )
+    remark = train.remarks()[0]
+    assert f"layout {kind.split(',')[0]}" in remark and "classes from" in remark
+    assert listing(tmp_path) == before, "nothing is written into the data"
+
+
+def test_kaggles_test_split(tmp_path):
+    kaggle(tmp_path)
+    assert numbers(registry.load("folder", "test", tmp_path)) == [3]
+
+
+def test_colours_of_the_class_list_are_drawn(tmp_path):
+    kaggle(tmp_path)
+    info = folder.load("train", tmp_path).info
+    assert info.colours == tuple(map(tuple, COLOURS.tolist()))
+
+
+def test_folders_that_are_named(tmp_path):
+    plain(tmp_path, "in/deep", "out", "-gt", classes="names/list.csv")
+    with pytest.raises(UserError, match="--images and --masks"):
+        folder.load("train", tmp_path)
+    reading = Reading(
+        images="in/deep", masks="out", classes=str(tmp_path / "names/list.csv")
+    )
+    found = [folder.load(s, tmp_path, reading=reading) for s in ("train", "val")]
+    assert sorted(numbers(found[0]) + numbers(found[1])) == [0, 1, 2]
+    exact = folder.load(
+        "train",
+        tmp_path,
+        reading=Reading("in/deep", "out", "-gt", reading.classes),
+    )
+    assert exact.names == found[0].names
+    with pytest.raises(UserError, match="no such folder"):
+        folder.load("train", tmp_path, reading=Reading(images="nowhere"))
+    with pytest.raises(UserError, match="has no mask .*p0_x.png"):
+        folder.load("train", tmp_path, reading=Reading("in/deep", "out", "_x",
+            reading.classes))  # fmt: skip
+
+
+def test_the_suffix_chooses_among_several_masks(tmp_path):
+    fast_ai(tmp_path)
+    for number in range(3):
+        put(tmp_path / "labels" / f"p{number}_X.png", labels_of(number + 5))
+    with pytest.raises(UserError, match="_P and in _X: choose with --mask-suffix"):
+        folder.load("train", tmp_path)
+    reading = Reading(masks="labels", mask_suffix="_X")
+    for split in ("train", "val"):
+        for image, labels in folder.load(split, tmp_path, reading=reading):
+            assert_array_equal(labels, labels_of(int(image[0, 0, 0]) + 5))
+
+
+def test_two_layouts_at_once(tmp_path):
+    plain(tmp_path, "images/{}", "masks/{}")
+    plain(tmp_path, "images/{}", "annotations/{}")
+    with pytest.raises(UserError, match="fits several layouts .*--images"):
+        find(tmp_path)
+
+
+def test_no_list_of_classes(tmp_path):
+    MADE["keras-segmentation"](tmp_path)
+    (tmp_path / "classes.txt").unlink()
+    with pytest.raises(UserError, match="classes.txt: no such file: .*--classes"):
+        folder.load("train", tmp_path)
+
+
+def test_all_missing_masks_are_listed(tmp_path):
+    plain(tmp_path, "images/{}", "masks/{}")
+    for number in (5, 6):
+        photo(tmp_path / "images/train" / f"p{number}.png", number)
+    split = registry.load("folder", "train", tmp_path, faulty=True)
+    assert len(split.faults) == 2 and len(split) == 4
+    for index, name in enumerate(split.names):
+        if name in ("p5.png", "p6.png"):
+            with pytest.raises(UserError, match=f"{name}: has no mask"):
+                split.read(index)
+    with pytest.raises(UserError, match="p5.png: has no mask.*and 1 more"):
+        registry.load("folder", "train", tmp_path)
+
+
+# --- annotations ---------------------------------------------------------------------
+
+
+def squares(number: int) -> list[tuple[str, list[tuple[int, int]]]]:
+    """A leaf and, inside it, a smaller stem: names and corners."""
+    left = 1 + number
+    leaf = [(left, 1), (left + 8, 1), (left + 8, 9), (left, 9)]
+    stem = [(left + 2, 3), (left + 5, 3), (left + 5, 6), (left + 2, 6)]
+    return [("stem", stem), ("leaf", leaf)]
+
+
+def drawn(number: int, names=("background", "leaf", "stem")) -> np.ndarray:
+    """The labels of `squares` as Pillow draws them, corners included."""
+    mask = Image.new("L", SHAPE[::-1], 0)
+    for name, corners in reversed(squares(number)):
+        ImageDraw.Draw(mask).polygon(corners, fill=names.index(name))
+    return np.asarray(mask)
+
+
+def labelme(root, place="{}"):
+    for number, split in enumerate(["train", "train", "val"]):
+        path = root / place.format(split) / f"p{number}.png"
+        photo(path, number)
+        shapes = [
+            {"label": name, "points": corners, "shape_type": "polygon"}
+            for name, corners in squares(number)
+        ]
+        content = {"shapes": shapes, "imageWidth": SHAPE[1], "imageHeight": SHAPE[0]}
+        text(path.with_suffix(".json"), json.dumps(content))
+
+
+@pytest.mark.parametrize("place", ["{}", "images/{}", "{}/images"])
+def test_labelme(place, tmp_path):
+    labelme(tmp_path, place)
+    photo(tmp_path / place.format("train") / "not labelled yet.png", 9)
+    train = registry.load("folder", "train", tmp_path)
+    assert numbers(train) == [0, 1] and train.info.classes == (
+        "background",
+        "leaf",
+        "stem",
+    )
+    for number, (_, labels) in enumerate(train):
+        assert_array_equal(labels, drawn(number))
+
+
+def test_labelme_with_a_list(tmp_path):
+    labelme(tmp_path)
+    text(tmp_path / "labels.txt", "__ignore__\n_background_\nstem\nleaf\n")
+    split = registry.load("folder", "val", tmp_path)
+    assert split.info.classes == ("_background_", "stem", "leaf")
+    assert_array_equal(split.read(0)[1], drawn(2, ("background", "stem", "leaf")))
+    text(tmp_path / "labels.txt", "_background_\nstem\n")
+    with pytest.raises(UserError, match="p2.json: label 'leaf' is no class"):
+        registry.load("folder", "val", tmp_path)
+
+
+def test_other_shapes_of_labelme(tmp_path):
+    labelme(tmp_path)
+    path = tmp_path / "val/p2.json"
+    content = json.loads(path.read_text())
+    content["shapes"] = [
+        {"label": "leaf", "points": [[9, 8], [2, 3]], "shape_type": "rectangle"},
+        {"label": "stem", "points": [[13, 5], [13, 7]], "shape_type": "circle"},
+    ]
+    path.write_text(json.dumps(content))
+    labels = registry.load("folder", "val", tmp_path).read(0)[1]
+    assert (labels[3:9, 2:10] == 1).all() and (labels == 1).sum() == 48
+    assert labels[5, 13] == 2 and 9 <= (labels == 2).sum() <= 21
+    content["shapes"][0]["shape_type"] = "line"
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="p2.json: 'leaf' is a line of 2 point"):
+        registry.load("folder", "val", tmp_path)
+    path.write_text("{}")
+    with pytest.raises(UserError, match="p2.json: no labelme annotations"):
+        registry.load("folder", "val", tmp_path)
+
+
+def coco(root, images, file):
+    """One file a split; p0 in polygons, p1 in lists of runs, p2 in coded runs."""
+    coco_mask = pytest.importorskip("pycocotools.mask")
+    files = {}
+    for number, split in enumerate(["train", "train", "val"]):
+        path = root / images.format(split) / f"p{number}.png"
+        photo(path, number)
+        content = files.setdefault(
+            root / file.format(split),
+            {
+                "images": [],
+                "annotations": [],
+                # Ids with gaps, in no order.
+                "categories": [{"id": 7, "name": "stem"}, {"id": 3, "name": "leaf"}],
+            },
+        )
+        content["images"].append(
+            {"id": number, "file_name": path.name, "height": 12, "width": 16}
+        )
+        for name, corners in squares(number):
+            flat = [[value for corner in corners for value in corner]]
+            runs = coco_mask.merge(coco_mask.frPyObjects(flat, *SHAPE))
+            pixels = coco_mask.decode(runs)
+            column = pixels.reshape(-1, order="F").astype(int)
+            ends = np.flatnonzero(np.diff(column)) + 1
+            counts = np.diff([0, *ends, column.size]).tolist()
+            if column[0]:
+                counts.insert(0, 0)
+            kinds = [
+                flat,
+                {"size": list(SHAPE), "counts": counts},
+                {"size": list(SHAPE), "counts": runs["counts"].decode()},
+            ]
+            content["annotations"].append(
+                {
+                    "image_id": number,
+                    "category_id": {"stem": 7, "leaf": 3}[name],
+                    "segmentation": kinds[number],
+                }
+            )
+    for path, content in files.items():
+        text(path, json.dumps(content))
+    return files
+
+
+@pytest.mark.parametrize(
+    ("images", "file"),
+    [
+        ("{}", "{}/_annotations.coco.json"),
+        ("{}2017", "annotations/instances_{}2017.json"),
+        ("images", "annotations/instances_default.json"),
+        ("images", "result.json"),
+        ("images", "annotations.json"),
+    ],
+)
+def test_coco(images, file, tmp_path):
+    coco(tmp_path, images, file)
+    splits = [registry.load("folder", split, tmp_path) for split in ("train", "val")]
+    found = dict(
+        zip(
+            [name for split in splits for name in split.names],
+            [labels for split in splits for _, labels in split],
+            strict=True,
+        )
+    )
+    assert splits[0].info.classes == ("background", "leaf", "stem")
+    for number in range(3):
+        # COCO's polygons end half a pixel before Pillow's.
+        expected = drawn(number)
+        labels = found[f"p{number}.png"]
+        assert (labels == expected).mean() > 0.8
+        assert labels[4, number + 4] == 2 and labels[2, number + 2] == 1
+        assert labels[10].max() == 0
+
+
+def test_faulty_coco(tmp_path):
+    files = coco(tmp_path, "{}", "{}/_annotations.coco.json")
+    path = tmp_path / "train/_annotations.coco.json"
+    content = files[path]
+    content["annotations"][0]["category_id"] = 99
+    path.write_text(json.dumps(content))
+    split = registry.load("folder", "train", tmp_path)
+    with pytest.raises(UserError, match="p0.png: an annotation is wrong .*99"):
+        split.read(0)
+    split.read(1)
+    content["categories"].pop()
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="other categories than"):
+        registry.load("folder", "train", tmp_path)
+    path.write_text("[1, 2]")
+    with pytest.raises(UserError, match="no COCO annotations"):
+        registry.load("folder", "val", tmp_path)
+    path.write_text("{")
+    with pytest.raises(UserError, match="not readable as JSON"):
+        registry.load("folder", "val", tmp_path)
+
+
+def test_coco_without_pycocotools(tmp_path, monkeypatch):
+    coco(tmp_path, "{}", "{}/_annotations.coco.json")
+    for name in ("pycocotools", "pycocotools.mask"):
+        monkeypatch.setitem(__import__("sys").modules, name, None)
+    with pytest.raises(UserError, match="pip install pycocotools"):
+        registry.load("folder", "train", tmp_path)
+
+
+def test_every_row_of_the_table_is_tested():
+    tested = {kind.split(",")[0] for kind in MADE} | {
+        "labelme",
+        "COCO",
+        "CVAT's COCO",
+        "Label Studio's COCO",
+        "Roboflow's COCO",
+    }
+    assert {layout.name for layout in LAYOUTS} == tested
