@@ -1,6 +1,7 @@
 """Scores a model on a split: prints a table, writes metrics.json and two pictures.
 
     segnet evaluate --model runs/camvid-segnet_lite --dataset camvid --data-dir CamVid
+    segnet evaluate --model phone.tflite --dataset camvid --data-dir CamVid
     segnet evaluate --model runs/camvid-bayesian_segnet --samples 20 --reliability
 
 The table has one line per class. best_worst.png shows the best and the worst
@@ -18,6 +19,7 @@ from segnet_tf.datasets.reading import Reading
 from segnet_tf.datasets.registry import DATASETS, load
 from segnet_tf.errors import UserError
 from segnet_tf.inference.model_file import find_model, read_labels, shipped_names
+from segnet_tf.inference.predictor import Predictor
 
 __all__ = ["main"]
 
@@ -35,14 +37,18 @@ def main(arguments: list[str] | None = None) -> None:
         )
     if found.samples is not None and found.samples < 1:
         raise UserError(f"--samples: {found.samples}, must be at least 1")
-    path = find_model(found.model, forms=("model.keras",))
-    labels = read_labels(path)
+    path = find_model(found.model, ("model.keras", "saved_model.pb"))
+    if found.samples and path.suffix != ".keras":
+        raise UserError(f"--samples: {path} is no .keras file, which alone has dropout")
+    opened = None if path.suffix == ".keras" else Predictor(path, native=True)
+    labels = opened.info if opened else read_labels(path)
     channels = labels.channels if labels else 3
     dataset = found.dataset or _own_dataset(path, labels)
     reading = reading_of(found, dataset, labels)
     split = load(dataset, found.split, found.data_dir, channels, reading)
     check_classes(path, labels, split.info)
-    name = path.parent.name if path.name == "model.keras" else path.stem
+    in_folder = path.name == "model.keras" or path.is_dir()
+    name = path.resolve().parent.name if in_folder else path.stem
     default = Path("evaluations") / f"{name}-{dataset}-{split.name}"
     output = Path(found.output or default)
     if output.exists() and not output.is_dir():
@@ -50,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
             f"{output}: is a file, but the results need a folder: choose another "
             "--output"
         )
-    score(path, split, output, found.samples, bool(found.reliability))
+    score(path, split, output, found.samples, bool(found.reliability), opened)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,8 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add(
         "--model",
-        help=f"run folder, .keras file, or {', '.join(shipped_names())} (shipped) "
-        "[camvid, else the newest run]",
+        help=f"run folder, .keras, .tflite or .onnx file, folder of a SavedModel, or "
+        f"{', '.join(shipped_names())} (shipped) [camvid, else the newest run]",
     )
     add(
         "--dataset",
@@ -138,17 +144,23 @@ def check_classes(path: Path, labels: DatasetInfo | None, info: DatasetInfo) -> 
 
 
 def score(
-    path: Path, split: Split, output: Path, samples: int | None, reliable: bool
+    path: Path,
+    split: Split,
+    output: Path,
+    samples: int | None,
+    reliable: bool,
+    opened: Predictor | None = None,
 ) -> None:
     """Runs the model over the split once, prints the table and writes the results.
 
     Args:
-        path: a `.keras` file.
+        path: the model's file.
         split: images and labels of the model's classes.
         output: folder of the results.
         samples: a prediction is the mean of this many dropout samples; None: dropout
             is off.
         reliable: whether to write the reliability diagram, too.
+        opened: the model, if it is no `.keras` file.
 
     Raises:
         UserError: if the model cannot be loaded, or has no dropout to sample.
@@ -161,7 +173,7 @@ def score(
     from segnet_tf.inference.monte_carlo import MonteCarlo
     from segnet_tf.metrics.reliability import Reliability
 
-    model = load_model(path)
+    model = opened or load_model(path)
     probabilities = MonteCarlo(model, samples).probabilities if samples else None
     reliability = Reliability() if reliable else None
     print(

@@ -23,7 +23,7 @@ from segnet_tf.datasets import registry
 from segnet_tf.datasets.dataset import DatasetInfo, Split
 from segnet_tf.datasets.reading import Reading
 from segnet_tf.errors import UserError
-from segnet_tf.export.formats import FORMATS, PRECISIONS, Format
+from segnet_tf.export.formats import CONSUMERS, FORMATS, PRECISIONS, Format
 from segnet_tf.export.quantization import (
     calibration_files,
     calibration_images,
@@ -104,6 +104,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="int8: folder of 100 training images or more",
     )
+    helped = "; ".join(f"{name}: {one}" for name, one in CONSUMERS.items())
+    add("--for", dest="consumer", metavar="NAME", help=f"tflite: reader; {helped}")
     add("--dataset", metavar="NAME", help="data set to compare mIoU on [none]")
     add("--data-dir", metavar="FOLDER", help="folder of the data set")
     add("--split", default="val", help="split to compare mIoU on [val]")
@@ -165,6 +167,7 @@ def export(found: argparse.Namespace) -> bool:
         "result": found.result or "logits",
         "input": found.input or "uint8",
         "calibration": calibration,
+        "consumer": found.consumer,
     }
     write = partial(
         form.writer(), model, info=info, **{name: options[name] for name in form.takes}
@@ -185,18 +188,24 @@ def export(found: argparse.Namespace) -> bool:
 
 def _check_options(found: argparse.Namespace, form: Format) -> None:
     """Refuses an option that would have no effect, and an unknown value."""
-    for option in ("size", "quantize", "result", "input", "calibration"):
+    for option in ("size", "quantize", "result", "input", "calibration", "consumer"):
         if getattr(found, option) not in (None, "none") and option not in form.takes:
             takers = [name for name, one in FORMATS.items() if option in one.takes]
-            raise UserError(f"--{option} is for --format {' and '.join(takers)}")
-    for option, table in (
-        ("quantize", PRECISIONS),
-        ("result", OUTPUTS),
-        ("input", INPUTS),
+            flag = {"consumer": "for"}.get(option, option)
+            raise UserError(f"--{flag} is for --format {' and '.join(takers)}")
+    for flag, value, table in (
+        ("quantize", found.quantize, PRECISIONS),
+        ("result", found.result, OUTPUTS),
+        ("input", found.input, INPUTS),
+        ("for", found.consumer, CONSUMERS),
     ):
-        value = getattr(found, option)
         if value is not None and value not in table:
-            raise UserError(f"--{option}: no {value!r}: choose from {', '.join(table)}")
+            raise UserError(f"--{flag}: no {value!r}: choose from {', '.join(table)}")
+    if found.consumer == "mediapipe" and found.result not in (None, "logits"):
+        raise UserError(
+            f"--for {found.consumer}: reads logits, not {found.result}: leave --result "
+            "out"
+        )
     if found.calibration and found.quantize != "int8":
         raise UserError("--calibration is for --quantize int8")
 

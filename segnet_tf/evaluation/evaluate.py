@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -32,6 +33,21 @@ __all__ = [
 
 Probabilities = Callable[[np.ndarray], np.ndarray]
 """Image uint8 or float32 (H, W, channels) -> probabilities float32 (H, W, classes)."""
+
+
+class Labeller(Protocol):
+    """What labels images one by one, each uint8 (H, W, channels)."""
+
+    @property
+    def num_classes(self) -> int: ...
+
+    def labels(self, image: np.ndarray) -> np.ndarray:
+        """Class ids (H, W)."""
+        ...
+
+    def probabilities(self, image: np.ndarray) -> np.ndarray:
+        """Class probabilities float32 (H, W, classes)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -81,7 +97,7 @@ def _mean(values: np.ndarray, axis: int) -> np.ndarray:
 
 
 def evaluate(
-    model: keras.Model,
+    model: keras.Model | Labeller,
     split: Split,
     probabilities: Probabilities | None = None,
     reliability: Reliability | None = None,
@@ -89,7 +105,8 @@ def evaluate(
     """Runs a model once over all images of a split and scores its labels.
 
     Args:
-        model: logits (B, H, W, classes) from float32 (B, H, W, channels) in [0, 255].
+        model: logits (B, H, W, classes) from float32 (B, H, W, channels) in [0, 255];
+            or what labels images one by one, such as a file of another form.
         split: images and labels.
         probabilities: a function whose results are scored instead of the model's, such
             as the mean of dropout samples.
@@ -100,10 +117,11 @@ def evaluate(
             image cannot be read.
     """
     num_classes, groups = split.info.num_classes, split.groups
-    if model.output_shape[-1] != num_classes:
+    own_classes = _num_classes(model)
+    if own_classes != num_classes:
         raise UserError(
-            f"the model predicts {model.output_shape[-1]} classes, but "
-            f"{split.info.name} has {num_classes}"
+            f"the model predicts {own_classes} classes, but {split.info.name} has "
+            f"{num_classes}"
         )
     predict = _prediction(model, probabilities, reliability is not None)
     confusion = np.zeros((num_classes + len(groups), num_classes), np.int64)
@@ -132,6 +150,12 @@ def evaluate(
     return Evaluation(confusion, np.array(mean_ious), np.array(boundaries), groups)
 
 
+def _num_classes(model: Any) -> int:
+    return (
+        model.output_shape[-1] if isinstance(model, keras.Model) else model.num_classes
+    )
+
+
 def _prediction(model, probabilities: Probabilities | None, confident: bool):
     """A function: image (H, W, channels) -> labels (H, W), probabilities or None."""
     if probabilities is not None:
@@ -141,6 +165,16 @@ def _prediction(model, probabilities: Probabilities | None, confident: bool):
             return found.argmax(axis=-1), found
 
         return sampled
+    if not isinstance(model, keras.Model):
+
+        def predicted(image):
+            pixels = np.asarray(image).astype(np.uint8)
+            if not confident:
+                return model.labels(pixels), None
+            found = model.probabilities(pixels)
+            return found.argmax(axis=-1), found
+
+        return predicted
     if not confident:
         labels = label_function(model)
         return lambda image: (labels(image[None])[0], None)
@@ -175,7 +209,7 @@ def label_function(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def best_worst_sheet(
-    model: keras.Model,
+    model: keras.Model | Labeller,
     split: Split,
     evaluation: Evaluation,
     count: int = 4,

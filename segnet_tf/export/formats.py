@@ -10,7 +10,7 @@ from typing import Any
 
 from segnet_tf.console.quiet import imported
 
-__all__ = ["FORMATS", "PRECISIONS", "Format", "Precision", "Tolerance"]
+__all__ = ["CONSUMERS", "FORMATS", "PRECISIONS", "Format", "Precision", "Tolerance"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ FORMATS = {
         write="segnet_tf.export.tflite:export_tflite",
         open="segnet_tf.inference.runtimes:open_tflite",
         suffix=".tflite",
-        takes=("size", "quantize", "result", "input", "calibration"),
+        takes=("size", "quantize", "result", "input", "calibration", "consumer"),
     ),
     "savedmodel": Format(
         help="for TensorFlow Serving and its like",
@@ -102,3 +102,9 @@ PRECISIONS = {
     "int8": Precision("8-bit arithmetic", Tolerance(mean_iou=0.01)),
 }
 """Name of `--quantize` -> precision."""
+
+CONSUMERS = {
+    "mediapipe": "MediaPipe's ImageSegmenter, whose metadata the file gets as well",
+    "gpu": "graphics processors, whose older lists of operators lack CEIL",
+}
+"""Name of `--for` -> who reads the file."""

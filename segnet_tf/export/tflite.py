@@ -12,6 +12,7 @@ import tensorflow as tf
 from segnet_tf.datasets.dataset import DatasetInfo
 from segnet_tf.export.contract import checked, head
 from segnet_tf.export.converter import converted
+from segnet_tf.export.mediapipe import append_class_names, with_mediapipe_metadata
 from segnet_tf.export.quantization import check_calibration, sum_limits
 from segnet_tf.export.xnnpack import xnnpack_model
 from segnet_tf.files import replacing, write_json
@@ -35,6 +36,7 @@ def export_tflite(
     result: str = "logits",
     input: str = "uint8",
     calibration: Sequence[np.ndarray] = (),
+    consumer: str | None = None,
 ) -> Metadata:
     """Writes a `.tflite` file of builtin operators only.
 
@@ -48,12 +50,15 @@ def export_tflite(
             uint8 (1, H, W).
         input: dtype of the images, "uint8" or "float32"; both go from 0 to 255.
         calibration: images, uint8 (height, width, C), for int8.
+        consumer: a key of `segnet_tf.export.formats.CONSUMERS` that the file is made
+            for; None: none in particular.
 
     Returns:
         The metadata that is stored in the file.
 
     Raises:
-        UserError: if the model, the size or the calibration does not fit.
+        UserError: if the model, the size or the calibration does not fit, or if the
+            consumer's package is missing.
     """
     info = checked(model, info, size)
     check_calibration(quantize, len(calibration))
@@ -64,7 +69,10 @@ def export_tflite(
         twin = xnnpack_model(model, *size, integer=True, limits=limits)
     else:
         # Winograd's kernels are faster but larger; the other precisions save bytes.
-        twin = xnnpack_model(model, *size, winograd=quantize == "none")
+        # Graphics processors have lists of operators of their own.
+        gpu = consumer == "gpu"
+        winograd = quantize == "none" and not gpu
+        twin = xnnpack_model(model, *size, winograd=winograd, floor=gpu)
     # The converter itself gives an int8 file its uint8 input.
     dtype = "float32" if quantize == "int8" else input
     image = tf.TensorSpec((1, *size, model.input_shape[-1]), dtype, name="image")
@@ -75,10 +83,14 @@ def export_tflite(
         return {result: head(logits, result)}
 
     flat = converted(serve, twin, quantize, input, calibration)
+    if consumer == "mediapipe":
+        flat = with_mediapipe_metadata(flat, info)
     with replacing(path) as temporary:
         temporary.write_bytes(flat)
         multiple = multiple_that_runs(temporary, multiple) if fits else None
         metadata = Metadata(info, result, size, multiple, receptive_field(model))
         append_metadata(temporary, metadata)
+        if consumer == "mediapipe":
+            append_class_names(temporary, info)
     write_json(Path(path).with_name(LABELS_ENTRY), asdict(info))
     return metadata

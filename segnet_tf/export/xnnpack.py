@@ -14,6 +14,8 @@ int8 networks get four finished masks instead: if two tensors have two scales, a
 need not be zero for equal values.
 """
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -39,6 +41,7 @@ def xnnpack_model(
     integer: bool = False,
     limits: Limits | None = None,
     winograd: bool = False,
+    floor: bool = False,
 ) -> keras.Model:
     """The same network for images of one size, in XNNPACK's operators.
 
@@ -50,6 +53,7 @@ def xnnpack_model(
         integer: whether to use the form that survives 8-bit quantisation.
         limits: the result of `sum_limits`; the summands are clipped to it.
         winograd: whether large 3x3 convolutions get fewer products and larger kernels.
+        floor: whether FLOOR and NEG take the place of CEIL.
 
     Returns:
         A float32 model of batch 1, for export only: it cannot be trained or saved as a
@@ -62,6 +66,8 @@ def xnnpack_model(
             return replaced[layer.name]
         if layer.name in idle:
             return keras.layers.Identity(name=layer.name)
+        if floor and isinstance(layer, MaxPoolingWithArgmax2D):
+            return _Pooling(integer, lost_by_floor, name=layer.name)
         return _replacement(layer, integer, (limits or {}).get(layer.name, ()))
 
     image = keras.Input(batch_shape=(1, height, width, model.input_shape[-1]))
@@ -71,7 +77,7 @@ def xnnpack_model(
 def _replacement(layer, integer: bool, limits):
     """The layer that replaces `layer`: in XNNPACK's operators and in float32."""
     if isinstance(layer, MaxPoolingWithArgmax2D):
-        return _Pooling(integer, name=layer.name)
+        return _Pooling(integer, lost, name=layer.name)
     if isinstance(layer, MaxUnpooling2D):
         return _Unpooling(integer, name=layer.name)
     if isinstance(layer, LocalResponseNormalization) and layer.beta == 0.75:
@@ -119,9 +125,10 @@ class _Wiring:
 class _Pooling(keras.layers.Layer):
     """2x2 max pooling: `(pooled, *positions)`, the positions 3 or 4 x (1, h, w, C)."""
 
-    def __init__(self, integer: bool, **kwargs):
+    def __init__(self, integer: bool, lost: Callable, **kwargs):
         super().__init__(**kwargs)
         self.integer = integer
+        self.lost = lost
 
     def call(self, x, apart=None):
         if apart:
@@ -131,13 +138,18 @@ class _Pooling(keras.layers.Layer):
             pooled = tf.nn.max_pool2d(even, 2, 2, "VALID")
             apart = corners(even)
         if not self.integer:
-            return (pooled, *(lost(pooled, corner) for corner in apart[:3]))
+            return (pooled, *(self.lost(pooled, corner) for corner in apart[:3]))
         # `ceil` has no 8-bit form; a steep slope replaces it. As in `lost`, the lower
         # bound does not change the result, but lets both bounds fuse.
         steps = [
             tf.clip_by_value(STEEP * (pooled - corner), -1, 1) for corner in apart[:3]
         ]
         return (pooled, *first_winner_masks(steps))
+
+
+def lost_by_floor(maximum: tf.Tensor, corner: tf.Tensor) -> tf.Tensor:
+    """The same as `segnet_tf.layers.positions.lost`, with one operator more."""
+    return -tf.math.floor(tf.clip_by_value(corner - maximum, -1, 1))
 
 
 class _Unpooling(keras.layers.Layer):

@@ -50,6 +50,10 @@ class Predictor:
         self._native = native
         self.info = self._runtime.info
 
+    @property
+    def num_classes(self) -> int:
+        return self.info.num_classes
+
     def keras_model(self):
         """The keras.Model of a `.keras` file.
 

@@ -7,7 +7,6 @@
 | `mask`   | x's dtype (B, h, w, 4C)    | arithmetic, depth_to_space  | XNNPACK, XLA  |
 | `input`  | x itself (B, H, W, C)      | max pooling's own gradient  | fast training |
 
-
 In every mode the window is 2x2 with stride 2 and "same" padding, so h = ceil(H / 2),
 and the first maximum in row-major order wins a tie. Ties are frequent: after a ReLU
 many windows are all zero.
@@ -43,6 +42,10 @@ POOLING_MODES = tuple(POSITION_TYPES)
 
 JIT_MODES = ("window", "mask")
 """The modes that XLA can compile."""
+
+_NAME = "MaxPoolWithArgmax.for_TFLite_use_export.py_or_with_pooling_mode_mask"
+"""The name of the argmax op: TFLite has no such op, and the converter's error says the
+name."""
 
 
 def check_mode(mode: str) -> str:
@@ -128,7 +131,13 @@ def max_pool(x: tf.Tensor, mode: str) -> tuple[tf.Tensor, tf.Tensor]:
         x = tf.ensure_shape(x, x.shape)
         # The gradient kernel on the CPU supports only int64 positions.
         return tf.nn.max_pool_with_argmax(
-            x, 2, 2, "SAME", output_dtype=tf.int64, include_batch_in_index=False
+            x,
+            2,
+            2,
+            "SAME",
+            output_dtype=tf.int64,
+            include_batch_in_index=False,
+            name=_NAME,
         )
     if mode == "input":
         pooled = max_pool(x, "window")[0] if has_gpu() else _plain_max_pool(x)
@@ -221,9 +230,18 @@ def unpool(values, positions, mode: str, height, width) -> tf.Tensor:
 def _scatter(values, positions, height, width) -> tf.Tensor:
     batch, channels = tf.shape(values)[0], values.shape[-1]
     size = tf.cast(height * width * channels, tf.int64)
+    # One entry tells, since in the last image of a batch all positions would be too
+    # large. On a GPU they would be left out without a word.
+    in_each_image = tf.debugging.assert_less(
+        positions[-1:, :1, :1, :1],
+        size,
+        "positions count through the whole batch: make them with "
+        "MaxPoolingWithArgmax2D, or with include_batch_in_index=False",
+    )
     # One flat index over the whole batch is faster than (item, position) pairs.
     first = tf.range(tf.cast(batch, tf.int64)) * size
     flat = tf.reshape(positions + first[:, None, None, None], [-1, 1])
     shape = tf.cast(batch, tf.int64)[None] * size
-    dense = tf.scatter_nd(flat, tf.reshape(values, [-1]), shape)
+    with tf.control_dependencies([] if in_each_image is None else [in_each_image]):
+        dense = tf.scatter_nd(flat, tf.reshape(values, [-1]), shape)
     return tf.reshape(dense, [batch, height, width, channels])

@@ -163,7 +163,12 @@ MISTAKES = {
     "reads no folder": ("evaluate.py", "--data-dir=mine", *SYNTHETIC),
     "for mine, name its data set": ("train.py", "--data-dir=mine"),
     "no split": ("evaluate.py", "--dataset=synthetic", "--split=holiday"),
-    "not a .keras": ("evaluate.py", "--model", SHIPPED_MODEL / "model.tflite"),
+    "is no .keras file": (
+        "evaluate.py",
+        "--samples=3",
+        "--model",
+        SHIPPED_MODEL / "model.tflite",
+    ),
     "need a folder": ("evaluate.py", "--output=text.png", *SYNTHETIC),
 }
 

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from segnet_tf.datasets.dataset import DatasetInfo, Split
+from segnet_tf.errors import UserError
 from segnet_tf.evaluation.evaluate import (
     best_and_worst,
     best_worst_sheet,
@@ -17,6 +18,9 @@ from segnet_tf.evaluation.evaluate import (
     write_metrics,
 )
 from segnet_tf.evaluation.plots import draw_confusion
+from segnet_tf.export.savedmodel import export_savedmodel
+from segnet_tf.export.tflite import export_tflite
+from segnet_tf.inference.predictor import Predictor
 from segnet_tf.metrics.boundary import boundary_f1, per_class_boundary_f1
 from segnet_tf.metrics.confusion import Scores, confusion_matrix
 from segnet_tf.metrics.reliability import Reliability
@@ -127,6 +131,26 @@ def test_metrics_and_table_hold_boundary_f1(evaluation, split, tmp_path):
     assert lines[1].split()[0] == "left" and lines[1].split()[-1] == boundary
     assert "absent" in lines[3]
     assert f"boundary F1 {100 * evaluation.boundary_f1:.1f}" in lines[4]
+
+
+def test_files_of_other_forms_have_the_same_scores(model, split, evaluation, tmp_path):
+    export_tflite(model, tmp_path / "m.tflite", INFO, (40, 60))
+    export_tflite(model, tmp_path / "ids.tflite", INFO, (40, 60), result="labels")
+    export_savedmodel(model, tmp_path / "1", INFO)
+    for name in ("m.tflite", "ids.tflite", "1"):
+        opened = Predictor(tmp_path / name, native=True)
+        reliability = None if name == "ids.tflite" else Reliability()
+        found = evaluate(opened, split, reliability=reliability)
+        assert (found.confusion == evaluation.confusion).all()
+        assert reliability is None or reliability.count.sum() > 0
+        assert best_worst_sheet(opened, split, found).width > 100
+    with pytest.raises(UserError, match="gives labels, no probabilities"):
+        evaluate(opened_ids := Predictor(tmp_path / "ids.tflite"), split,
+            reliability=Reliability())  # fmt: skip
+    assert opened_ids.num_classes == 3
+    other = replace(split, info=replace(INFO, classes=("a",), colours=((0, 0, 0),)))
+    with pytest.raises(UserError, match="predicts 3 classes, but toy has 1"):
+        evaluate(opened_ids, other)
 
 
 def test_images_are_ranked_by_their_own_score(evaluation):

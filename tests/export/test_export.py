@@ -33,7 +33,7 @@ from segnet_tf.export.xnnpack import xnnpack_model
 from segnet_tf.inference.model_file import SHIPPED_MODELS, read_labels, save_model
 from segnet_tf.inference.predictor import Predictor
 from segnet_tf.inference.receptive_field import receptive_field, size_multiple
-from segnet_tf.inference.runtimes import Runtime, open_runtime
+from segnet_tf.inference.runtimes import Runtime, open_runtime, open_tflite
 from segnet_tf.inference.tflite_metadata import interpreter, read_metadata, resize
 from segnet_tf.layers.pooling import MaxPoolingWithArgmax2D, MaxUnpooling2D
 from segnet_tf.models.networks import build
@@ -96,10 +96,39 @@ KINDS = pytest.mark.parametrize(
 
 @KINDS
 @pytest.mark.parametrize("size", [(8, 12), (5, 7), (1, 1), (2, 3)])
-def test_positions_for_xnnpack_are_the_reference(kind, size):
+@pytest.mark.parametrize("floor", [False, True])
+def test_positions_for_xnnpack_are_the_reference(kind, size, floor):
     x = tricky(kind, (1, *size, 3))
-    twin = xnnpack_model(round_trip_model(3), *size)
+    twin = xnnpack_model(round_trip_model(3), *size, floor=floor)
     assert_array_equal(twin(x), expected_round_trip(x))
+
+
+# What TensorFlow's GPU delegate takes, from `gpu_compatibility.cc` before CEIL was
+# added to it; only the names that our networks may need.
+GPU_OPERATORS = set(
+    "ADD CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE FLOOR "
+    "FULLY_CONNECTED LOGISTIC MAXIMUM MAX_POOL_2D MEAN MINIMUM MUL NEG PAD QUANTIZE "
+    "RELU RELU6 RELU_N1_TO_1 RESHAPE RESIZE_BILINEAR RSQRT SLICE SOFTMAX "
+    "SPACE_TO_DEPTH SPLIT SPLIT_V SQRT STRIDED_SLICE SUB TRANSPOSE_CONV "
+    "DELEGATE".split()
+)
+
+
+@pytest.mark.parametrize("name", ["segnet_lite", "segnet_basic", "fcn8s"])
+def test_a_file_for_gpus_has_only_their_operators(name, tmp_path):
+    model, size = network(name), (64, 64)
+    scores, used = {}, {}
+    for consumer in (None, "gpu"):
+        path = tmp_path / f"{consumer}.tflite"
+        options = {"input": "float32", "consumer": consumer}
+        export_tflite(model, path, INFO, size, **options)
+        loaded = interpreter(path)
+        loaded.allocate_tensors()
+        used[consumer] = set(operators(loaded)["operators"])
+        scores[consumer] = open_tflite(path).run(scene(*size))
+    assert used["gpu"] <= GPU_OPERATORS, used["gpu"] - GPU_OPERATORS
+    assert ("CEIL" in used[None]) == (name != "fcn8s"), "or else the test sees nothing"
+    assert_allclose(scores["gpu"], scores[None], atol=1e-4 * np.ptp(scores[None]))
 
 
 @pytest.mark.parametrize("size", [(8, 12), (5, 7)])
@@ -627,6 +656,15 @@ def test_command(run_command, tmp_path):
         (
             ["--model", "m.keras", "--format", "onnx", "--input", "uint8"],
             "--input is for --format tflite and savedmodel",
+        ),
+        (["--model", "m.keras", "--for", "nobody"], "--for: no 'nobody'"),
+        (
+            ["--model", "m.keras", "--for", "mediapipe", "--result", "labels"],
+            "--for mediapipe: reads logits, not labels",
+        ),
+        (
+            ["--model", "m.keras", "--format", "onnx", "--for", "gpu"],
+            "--for is for --format tflite",
         ),
         (["--height", "64"], "--height: is called --size HxW now"),
         (["--size", "64"], "invalid HxW size value: '64'"),

@@ -673,3 +673,30 @@ def test_positions_of_another_mode_are_refused(given, taken, rng):
     else:
         with pytest.raises(ValueError, match="positions"):
             MaxUnpooling2D(taken)(pooled, positions)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_positions_that_count_through_the_batch_are_refused(compiled):
+    """Their scatter would lose values: with an error on a CPU, in silence on a GPU."""
+    x = np.random.default_rng(0).random((3, 5, 7, 2)).astype(np.float32)
+    unpool = MaxUnpooling2D()
+    call = tf.function(unpool) if compiled else unpool
+    values, positions = tf.nn.max_pool_with_argmax(
+        x, 2, 2, "SAME", include_batch_in_index=True
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError, match="count through the whole"):
+        call(values, positions, x)
+    values, positions = tf.nn.max_pool_with_argmax(x, 2, 2, "SAME")
+    assert float(tf.reduce_sum(call(values, positions, x))) == pytest.approx(
+        float(tf.reduce_sum(values)), rel=1e-6
+    )
+    assert call(values[:0], positions[:0], x[:0]).shape == (0, 5, 7, 2)
+
+
+def test_the_converters_own_error_says_what_to_do():
+    images = keras.Input((8, 8, 3))
+    model = keras.Model(images, MaxPoolingWithArgmax2D()(images)[0])
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    with pytest.raises(Exception, match="with_pooling_mode_mask") as caught:
+        converter.convert()
+    assert "export.py" in str(caught.value).splitlines()[0]
