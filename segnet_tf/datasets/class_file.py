@@ -71,7 +71,9 @@ def read_classes(path: Path) -> ClassList:
             "the order of their ids"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as UTF-8 text ({error})") from None
+        raise UserError(
+            f"{path}: not readable: save it as UTF-8 text ({error})"
+        ) from None
     return parsed_classes(text, str(path))
 
 

@@ -169,7 +169,11 @@ class _Reader:
         lines = []
         if self._info.value_range:
             low, high = self._info.value_range
-            lines.append(f"more than 8 bits: {low:g} is black, {high:g} is white")
+            lines.append(f"more than 8 bits: {low:.5g} is black, {high:.5g} is white")
+        if self._labelled.unlabelled:
+            lines.append(
+                f"{self._labelled.unlabelled} images without labels are left out"
+            )
         void = self._labelled.classes.void
         if void:
             lines.append(

@@ -189,20 +189,28 @@ def _looked_up(pixels: np.ndarray, colours: Mapping, tolerance: int) -> Mask:
     if not unknown.any():
         return Mask(found)
     if not tolerance:
-        y, x = np.argwhere(unknown)[0]
-        _, close, _ = _nearest(pixels[unknown], known, ids, _SOFT)
-        raise UserError(
-            f"colour {tuple(pixels[y, x].tolist())} at x {x}, y {y} is not in the "
-            f"colour table ({unknown.mean():.1%} of the pixels are not"
-            + (
-                f"; most are within {_SOFT} of a colour, as if the mask was resized "
-                f"with smoothing, or a JPEG once: --tolerance {_SOFT} reads it)"
-                if close > unknown.sum() / 2
-                else ")"
-            )
-        )
+        raise UserError(_not_listed(pixels, unknown, known, ids))
     found[unknown], near, between = _nearest(pixels[unknown], known, ids, tolerance)
     return Mask(found, near, between)
+
+
+def _not_listed(pixels, unknown, known, ids) -> str:
+    """What is wrong with a mask in other colours, and what can be done."""
+    y, x = np.argwhere(unknown)[0]
+    colour, others = pixels[y, x], pixels[unknown]
+    _, close, _ = _nearest(others, known, ids, _SOFT)
+    hint = ""
+    if close > len(others) / 2:
+        hint = (
+            f"; most are within {_SOFT} of a colour, as if the mask was resized with "
+            f"smoothing, or a JPEG once: --tolerance {_SOFT} reads it"
+        )
+    elif (others == colour).all():
+        hint = "; if it is void, add a line: void {} {} {}".format(*colour)
+    return (
+        f"colour {tuple(colour.tolist())} at x {x}, y {y} is not in the colour table "
+        f"({unknown.mean():.1%} of the pixels are not{hint})"
+    )
 
 
 def _nearest(

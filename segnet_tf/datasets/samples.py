@@ -47,12 +47,14 @@ class Labelled:
         source: where the classes come from, for messages.
         samples: (folder of images, labels) of a place -> its samples.
         rest_is_void: whether an id that is no class's is void, not a mistake.
+        unlabelled: number of images that have no labels, which is no mistake.
     """
 
     classes: ClassList
     source: str
     samples: Callable[[Path, Path], list[Sample]]
     rest_is_void: bool = False
+    unlabelled: int = 0
 
 
 def labelled(found: Found, reading: Reading) -> Labelled:
@@ -135,12 +137,13 @@ def _labelme(found: Found, reading: Reading) -> Labelled:
         beside = {path: path.with_suffix(".json") for path in paths}
         return {path: file for path, file in beside.items() if file.is_file()}
 
+    folders = [folder for pairs in found.places.values() for folder, _ in pairs]
+    every = [file for folder in folders for file in files(folder).values()]
+    count = sum(1 for folder in folders for _ in images_in(folder))
     path = Path(reading.classes) if reading.classes else found.classes
     if path:
         classes, source = read_classes(path), path.name
     else:
-        folders = [folder for pairs in found.places.values() for folder, _ in pairs]
-        every = [file for folder in folders for file in files(folder).values()]
         classes, source = labelme_classes(every), "the .json files"
 
     def samples(images: Path, _: Path) -> list[Sample]:
@@ -150,7 +153,7 @@ def _labelme(found: Found, reading: Reading) -> Labelled:
             for image, file in files(images).items()
         ]
 
-    return Labelled(classes, source, samples)
+    return Labelled(classes, source, samples, unlabelled=count - len(every))
 
 
 def _pairs(found: Found, images: Path, masks: Path) -> Iterator[tuple[Path, Path, str]]:

@@ -153,7 +153,7 @@ def test_what_is_refused(kind):
 def test_what_is_no_text(tmp_path):
     path = tmp_path / "classes.txt"
     path.write_bytes("a\n".encode("utf-16"))
-    with pytest.raises(UserError, match="not readable as UTF-8"):
+    with pytest.raises(UserError, match="save it as UTF-8"):
         read_classes(path)
 
 

@@ -308,7 +308,7 @@ MISTAKES = {
     ),
     "classes.txt not text": (
         lambda root: (root / "classes.txt").write_bytes(b"\xff\xfe\0a"),
-        ["classes.txt: not readable as UTF-8"],
+        ["save it as UTF-8"],
     ),
     "no images folder": (
         lambda root: (root / "images").rename(root / "pictures"),

@@ -282,6 +282,7 @@ def test_labelme(place, tmp_path):
     )
     for number, (_, labels) in enumerate(train):
         assert_array_equal(labels, drawn(number))
+    assert "1 images without labels are left out" in train.remarks()
 
 
 def test_labelme_with_a_list(tmp_path):
