@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import segnet_tf
 from segnet_tf.console.packages import missing_package
+from segnet_tf.console.surroundings import leave_quietly, settle
 from segnet_tf.errors import UserError
 
 __all__ = ["add_renamed", "chosen", "command", "parsed_size", "parser", "run"]
@@ -21,7 +22,8 @@ def run(main: Callable[[], None], name: str | None = None) -> None:
     """Runs a command and turns its errors into exit codes.
 
     A `UserError`, or a package that is not installed, prints one line and exits with 2.
-    Ctrl-C exits with 130. Any other exception keeps its traceback.
+    Ctrl-C exits with 130, and a closed pipe with 141, as a shell counts them. Any other
+    exception keeps its traceback.
 
     Args:
         main: the command.
@@ -30,7 +32,9 @@ def run(main: Callable[[], None], name: str | None = None) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     name = name or os.path.basename(sys.argv[0])
     try:
+        settle()
         main()
+        sys.stdout.flush()
     except UserError as error:
         _refuse(name, error)
     except ModuleNotFoundError as error:
@@ -40,7 +44,18 @@ def run(main: Callable[[], None], name: str | None = None) -> None:
         _refuse(name, missing)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
-        sys.exit(130)
+        _exit(130)
+    except BrokenPipeError:
+        leave_quietly()
+        _exit(141)
+
+
+def _exit(code: int) -> NoReturn:
+    if "tensorflow" in sys.modules:
+        # Its threads may still run a step, and crash a Python that takes itself apart.
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _refuse(name: str, error: UserError) -> NoReturn:

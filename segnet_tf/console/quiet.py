@@ -1,14 +1,17 @@
 """Imports TensorFlow late, and without the notices that it prints at its start."""
 
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from threading import current_thread, main_thread
 from typing import Any
 
 from segnet_tf.console.packages import missing_package
+from segnet_tf.console.surroundings import is_settled, settle_keras
 from segnet_tf.errors import UserError
 
 __all__ = [
@@ -29,8 +32,12 @@ def notices_kept_back() -> Iterator[None]:
     failure.
     """
     sys.stderr.flush()
+    try:
+        file = tempfile.TemporaryFile()
+    except OSError:  # no folder for temporary files: the notices are not missed
+        file = open(os.devnull, "w+b")
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as notices:
+    with file as notices:
         os.dup2(notices.fileno(), 2)
         try:
             yield
@@ -52,15 +59,43 @@ def import_tensorflow():
         The module tensorflow.
 
     Raises:
-        UserError: if TensorFlow, or a package that it needs, is not installed.
+        UserError: if TensorFlow, or a package that it needs, is not installed, or if
+            keras.json has a wrong value.
     """
-    with notices_kept_back():
+    with _interrupt_at_once(), notices_kept_back():
         try:
+            if is_settled():
+                settle_keras()
             import tensorflow
         except ModuleNotFoundError as error:
             raise missing_package(error) or error from None
         tensorflow.config.list_physical_devices()
     return tensorflow
+
+
+@contextmanager
+def _interrupt_at_once() -> Iterator[None]:
+    """Ctrl-C ends the process inside.
+
+    Modules that are being imported may catch an exception, or turn it into another one.
+    """
+    ours = is_settled() and current_thread() is main_thread()
+    if not ours:
+        yield
+        return
+
+    stderr = os.dup(2)
+
+    def leave(*_):
+        os.write(stderr, b"\ninterrupted\n")
+        os._exit(130)
+
+    before = signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        os.close(stderr)
 
 
 class LazyModule:

@@ -175,6 +175,8 @@ def unknown_ids(labels: np.ndarray, num_classes: int) -> np.ndarray:
 def listed_lines(listing: Path) -> list[str]:
     """The lines of a text file of names, without the empty ones.
 
+    Windows' separators become slashes.
+
     Raises:
         UserError: if the file is not UTF-8 text, or has no lines.
     """
@@ -183,7 +185,8 @@ def listed_lines(listing: Path) -> list[str]:
         text = listing.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"{listing}: not UTF-8 text") from None
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip().replace("\\", "/") for line in text.splitlines()]
+    lines = [line for line in lines if line]
     if not lines:
         raise UserError(f"{listing}: names no images")
     return lines

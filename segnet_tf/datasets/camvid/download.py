@@ -51,7 +51,13 @@ def download(cache_dir: str | os.PathLike | None = None) -> Path:
         UserError: if there is no connection, if three downloads break off, if a file
             is not the pinned one, or if the cache cannot be written.
     """
-    cache = _default_cache() if cache_dir is None else Path(cache_dir).expanduser()
+    try:
+        cache = _default_cache() if cache_dir is None else Path(cache_dir).expanduser()
+    except RuntimeError:
+        raise UserError(
+            f"camvid: there is no home folder: set TFDS_DATA_DIR to a folder, or "
+            f"{_WAYS_OUT}"
+        ) from None
     target = cache / f"camvid-{COMMIT[:8]}"
     files = _manifest()
     if not _is_complete(target, files):
