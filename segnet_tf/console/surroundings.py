@@ -6,6 +6,7 @@ changes none of this.
 
 import os
 import sys
+from io import TextIOWrapper
 
 from segnet_tf.errors import UserError
 
@@ -33,7 +34,7 @@ def settle() -> None:
         os.environ.pop(name, None)
     for stream in (sys.stdout, sys.stderr):
         # A test, or a program that embeds this one, may have put another object there.
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         os.getcwd()

@@ -1,5 +1,6 @@
 """What is typed and what is printed: one line for a slip, names that exist."""
 
+import os
 import sys
 
 import pytest
@@ -53,7 +54,9 @@ def test_the_command_without_and_with_a_name(monkeypatch, capsys):
     assert "no command 'label': choose from predict, train" in capsys.readouterr().err
 
 
-def test_exit_codes(capsys):
+def test_exit_codes(capsys, monkeypatch):
+    monkeypatch.setattr(os, "_exit", sys.exit)
+
     def slip():
         raise UserError("x.png: no such file")
 
