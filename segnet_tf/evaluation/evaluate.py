@@ -2,19 +2,22 @@
 
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any, Protocol
+from functools import cached_property
 
 import keras
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 from segnet_tf.datasets.dataset import IGNORE_LABEL, Split
 from segnet_tf.datasets.pipeline import evaluation_batches, reading_errors
 from segnet_tf.errors import UserError
+from segnet_tf.evaluation.labelling import (
+    Labeller,
+    Probabilities,
+    num_classes_of,
+    prediction,
+)
 from segnet_tf.evaluation.visualize import comparison_sheet
 from segnet_tf.files import write_json
 from segnet_tf.metrics.boundary import per_class_boundary_f1
@@ -25,29 +28,9 @@ __all__ = [
     "Evaluation",
     "best_worst_sheet",
     "evaluate",
-    "label_function",
     "score_table",
     "write_metrics",
 ]
-
-
-Probabilities = Callable[[np.ndarray], np.ndarray]
-"""Image uint8 or float32 (H, W, channels) -> probabilities float32 (H, W, classes)."""
-
-
-class Labeller(Protocol):
-    """What labels images one by one, each uint8 (H, W, channels)."""
-
-    @property
-    def num_classes(self) -> int: ...
-
-    def labels(self, image: np.ndarray) -> np.ndarray:
-        """Class ids (H, W)."""
-        ...
-
-    def probabilities(self, image: np.ndarray) -> np.ndarray:
-        """Class probabilities float32 (H, W, classes)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -117,13 +100,13 @@ def evaluate(
             image cannot be read.
     """
     num_classes, groups = split.info.num_classes, split.groups
-    own_classes = _num_classes(model)
+    own_classes = num_classes_of(model)
     if own_classes != num_classes:
         raise UserError(
             f"the model predicts {own_classes} classes, but {split.info.name} has "
             f"{num_classes}"
         )
-    predict = _prediction(model, probabilities, reliability is not None)
+    predict = prediction(model, probabilities, reliability is not None)
     confusion = np.zeros((num_classes + len(groups), num_classes), np.int64)
     mean_ious, boundaries = [], []
     verbose = 1 if sys.stdout.isatty() else 2
@@ -150,64 +133,6 @@ def evaluate(
     return Evaluation(confusion, np.array(mean_ious), np.array(boundaries), groups)
 
 
-def _num_classes(model: Any) -> int:
-    return (
-        model.output_shape[-1] if isinstance(model, keras.Model) else model.num_classes
-    )
-
-
-def _prediction(model, probabilities: Probabilities | None, confident: bool):
-    """A function: image (H, W, channels) -> labels (H, W), probabilities or None."""
-    if probabilities is not None:
-
-        def sampled(image):
-            found = probabilities(np.asarray(image))
-            return found.argmax(axis=-1), found
-
-        return sampled
-    if not isinstance(model, keras.Model):
-
-        def predicted(image):
-            pixels = np.asarray(image).astype(np.uint8)
-            if not confident:
-                return model.labels(pixels), None
-            found = model.probabilities(pixels)
-            return found.argmax(axis=-1), found
-
-        return predicted
-    if not confident:
-        labels = label_function(model)
-        return lambda image: (labels(image[None])[0], None)
-
-    @tf.function(reduce_retracing=True)
-    def both(images):
-        logits = model(images, training=False)
-        return tf.argmax(logits, axis=-1), tf.nn.softmax(logits)
-
-    def own(image):
-        found = both(tf.cast(image, tf.float32)[None])
-        return tuple(part.numpy()[0] for part in found)
-
-    return own
-
-
-@lru_cache(maxsize=1)  # the scores and the sheet need the same function
-def label_function(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """A function: images (B, H, W, C) -> labels int64 (B, H, W).
-
-    It is traced once for all sizes.
-
-    Args:
-        model: logits (B, H, W, classes) from float32 (B, H, W, C) in [0, 255].
-    """
-
-    @tf.function(reduce_retracing=True)
-    def predict(images):
-        return tf.argmax(model(images, training=False), axis=-1)
-
-    return lambda images: predict(tf.cast(images, tf.float32)).numpy()
-
-
 def best_worst_sheet(
     model: keras.Model | Labeller,
     split: Split,
@@ -228,7 +153,7 @@ def best_worst_sheet(
         probabilities: as for `evaluate`.
     """
     best, worst = best_and_worst(evaluation.image_mean_ious, count)
-    predict = _prediction(model, probabilities, confident=False)
+    predict = prediction(model, probabilities, confident=False)
     rows = []
     for index in (*best, *worst):
         image, truth = split.read(index)

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from segnet_tf.datasets.dataset import Split
-from segnet_tf.evaluation.evaluate import label_function
+from segnet_tf.evaluation.labelling import label_function
 from segnet_tf.evaluation.visualize import comparison_sheet
 from segnet_tf.metrics.confusion import Scores, confusion_matrix
 
