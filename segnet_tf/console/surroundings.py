@@ -6,7 +6,9 @@ changes none of this.
 
 import os
 import sys
+import warnings
 from io import TextIOWrapper
+from traceback import extract_tb
 
 from segnet_tf.errors import UserError
 
@@ -22,6 +24,7 @@ def settle() -> None:
     - Keras' backend may be set to another framework, and two of its variables shorten
       a training in silence.
     - A terminal or a file that has no letter for a character shows its code.
+    - A warning that is meant for users is one line.
 
     Raises:
         UserError: if the current folder has been deleted.
@@ -36,10 +39,20 @@ def settle() -> None:
         # A test, or a program that embeds this one, may have put another object there.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    warnings.formatwarning = _one_line
     try:
         os.getcwd()
     except FileNotFoundError:
         raise UserError("the current folder has been deleted: cd to another") from None
+
+
+_python_format = warnings.formatwarning
+
+
+def _one_line(message, category, *where, **more) -> str:
+    if category is UserWarning:
+        return f"warning: {message}\n"
+    return _python_format(message, category, *where, **more)
 
 
 def is_settled() -> bool:
@@ -55,7 +68,9 @@ def settle_keras() -> None:
     """
     try:
         import keras
-    except (AssertionError, ValueError):
+    except (AssertionError, ValueError) as error:
+        if not extract_tb(error.__traceback__)[-1].filename.endswith("config.py"):
+            raise
         where = os.environ.get("KERAS_HOME") or "~/.keras"
         raise UserError(
             f"{where}/keras.json: has a value that Keras does not know: mend the file, "

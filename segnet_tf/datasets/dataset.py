@@ -1,6 +1,5 @@
 """A data set as the rest of the program sees it: its metadata and its splits."""
 
-import math
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,7 +45,8 @@ class DatasetInfo:
             None: 0 and 65535.
 
     Raises:
-        ValueError: if the numbers of classes and colours differ.
+        ValueError: if the numbers of classes and colours differ, or if there are more
+            than 255.
     """
 
     name: str
@@ -63,50 +63,15 @@ class DatasetInfo:
                 f"{self.name}: {len(self.classes)} classes, but {len(self.colours)} "
                 "colours"
             )
-
-    @classmethod
-    def from_dict(cls, labels: dict) -> "DatasetInfo":
-        """The metadata in a model's labels.json, which `dataclasses.asdict` wrote.
-
-        Raises:
-            KeyError, TypeError, ValueError: if it is damaged.
-        """
-        return cls(
-            name=labels["name"],
-            classes=tuple(labels["classes"]),
-            colours=tuple(tuple(colour) for colour in labels["colours"]),
-            ignore_label=labels["ignore_label"],
-            # A file without channels is of an RGB model.
-            channels=labels.get("channels", 3),
-            image_size=_image_size(labels.get("image_size")),
-            value_range=_value_range(labels.get("value_range")),
-        )
+        if not 1 <= len(self.classes) <= IGNORE_LABEL:
+            raise ValueError(
+                f"{self.name}: {len(self.classes)} classes, must be 1 to "
+                f"{IGNORE_LABEL}: ids are bytes, and {IGNORE_LABEL} is void"
+            )
 
     @property
     def num_classes(self) -> int:
         return len(self.classes)
-
-
-def _image_size(stored: list[int] | None) -> tuple[int, int] | None:
-    """The image size in labels.json, which may be missing."""
-    if stored is None:
-        return None
-    height, width = stored
-    if not (isinstance(height, int) and isinstance(width, int)):
-        raise TypeError(f"image_size: {stored!r}")
-    if min(height, width) < 1:
-        raise ValueError(f"image_size: {stored!r}")
-    return height, width
-
-
-def _value_range(stored: list[float] | None) -> tuple[float, float] | None:
-    """The range in labels.json, which may be missing."""
-    if stored is None:
-        return None
-    low, high = map(float, stored)
-    if not -math.inf < low < high < math.inf:
-        raise ValueError(f"value_range: {stored!r}")
-    return low, high
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from segnet_tf.datasets.registry import load
 from segnet_tf.export.describe import operator_lines, operators, peak_memory
 from segnet_tf.export.formats import PRECISIONS, Tolerance
 from segnet_tf.files import unfinished, write_json
-from segnet_tf.inference.model_file import LABELS_ENTRY
+from segnet_tf.inference.labels_json import LABELS_ENTRY
 from segnet_tf.inference.runtimes import Runtime
 from segnet_tf.inference.tflite_metadata import interpreter, read_metadata
 from segnet_tf.inference.tiling import padded

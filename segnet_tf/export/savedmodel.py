@@ -11,7 +11,7 @@ from segnet_tf.errors import UserError
 from segnet_tf.export.contract import checked, head, labels_json
 from segnet_tf.export.converter import write_archive
 from segnet_tf.files import replacing, write_json
-from segnet_tf.inference.model_file import LABELS_ENTRY
+from segnet_tf.inference.labels_json import LABELS_ENTRY
 from segnet_tf.models.clone import as_float32
 
 __all__ = ["export_savedmodel"]

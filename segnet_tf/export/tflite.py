@@ -16,7 +16,7 @@ from segnet_tf.export.mediapipe import append_class_names, with_mediapipe_metada
 from segnet_tf.export.quantization import check_calibration, sum_limits
 from segnet_tf.export.xnnpack import xnnpack_model
 from segnet_tf.files import replacing, write_json
-from segnet_tf.inference.model_file import LABELS_ENTRY
+from segnet_tf.inference.labels_json import LABELS_ENTRY
 from segnet_tf.inference.receptive_field import receptive_field, size_multiple
 from segnet_tf.inference.tflite_metadata import (
     Metadata,

@@ -17,10 +17,11 @@ from segnet_tf.console.cli import command
 from segnet_tf.datasets.dataset import DatasetInfo
 from segnet_tf.errors import UserError
 from segnet_tf.files import replacing
+from segnet_tf.inference import labels_json
+from segnet_tf.inference.labels_json import LABELS_ENTRY
 
 __all__ = [
     "FORMS",
-    "LABELS_ENTRY",
     "SHIPPED_MODEL",
     "SHIPPED_MODELS",
     "find_model",
@@ -29,8 +30,6 @@ __all__ = [
     "save_model",
     "shipped_names",
 ]
-
-LABELS_ENTRY = "labels.json"
 
 FORMS = ("model.tflite", "model.keras", "saved_model.pb")
 """A folder with one of these files is a model's; the first one found is run. They stand
@@ -160,13 +159,14 @@ def read_labels(path: str | os.PathLike) -> DatasetInfo | None:
     """
     path = _checked(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            if LABELS_ENTRY not in archive.namelist():
-                return None
-            labels = json.loads(archive.read(LABELS_ENTRY))
-        return DatasetInfo.from_dict(labels)
-    except (ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: its {LABELS_ENTRY} is damaged") from error
+        stored = labels_json.archived(path)
+        return None if stored is None else _info(stored)
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: its {LABELS_ENTRY} is damaged ({error})") from None
+
+
+def _info(stored: bytes) -> DatasetInfo:
+    return labels_json.dataset_info(labels_json.parsed(stored))
 
 
 def _checked(path: str | os.PathLike) -> Path:

@@ -24,6 +24,10 @@ class Predictor:
     padded by mirroring, and the result is cut back. An image that is too large for the
     memory runs in tiles, which give the same result (`segnet_tf.inference.tiling`).
 
+    One predictor serves several threads. A `.tflite` file labels one image at a time,
+    on all cores; other threads wait. A predictor can be pickled, which stores the path
+    of its file: another process opens the file again.
+
     Args:
         path: a `.tflite`, `.keras` or `.onnx` file, or the folder of a run, a shipped
             model or a SavedModel, as train.py and export.py write them.
@@ -46,9 +50,13 @@ class Predictor:
         self, path: str | os.PathLike, threads: int | None = None, native: bool = False
     ):
         self._path = find_model(path)
+        self._arguments = self._path.resolve(), threads, native
         self._runtime = open_runtime(self._path, threads)
         self._native = native
         self.info = self._runtime.info
+
+    def __reduce__(self):
+        return Predictor, self._arguments
 
     @property
     def num_classes(self) -> int:
@@ -146,10 +154,11 @@ class Predictor:
 
         def run(source: np.ndarray) -> list[np.ndarray]:
             scores = self._runtime.run(source)
-            if scores.shape[:2] != source.shape[:2]:
+            classes = () if self._runtime.output == "labels" else (self.num_classes,)
+            if scores.shape != (*source.shape[:2], *classes):
                 raise UserError(
-                    "{}: gives {}x{} for an image of {}x{}: it does not keep the "
-                    "size".format(self._path, *scores.shape[:2], *source.shape[:2])
+                    f"{self._path}: gives {scores.shape} for an image of "
+                    f"{source.shape}, not {(*source.shape[:2], *classes)}"
                 )
             return [finish(scores)]
 

@@ -4,19 +4,23 @@ The runtime is imported when a file of its form is opened, so that a `.tflite` f
 needs only LiteRT and NumPy.
 """
 
-import json
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
 from segnet_tf.console.quiet import import_tensorflow
 from segnet_tf.datasets.dataset import DatasetInfo
 from segnet_tf.errors import UserError
-from segnet_tf.inference.model_file import LABELS_ENTRY, load_model, read_labels
+from segnet_tf.inference import labels_json
+from segnet_tf.inference.labels_json import LABELS_ENTRY
+from segnet_tf.inference.model_file import load_model, read_labels
 from segnet_tf.inference.tflite_metadata import (
+    Metadata,
     interpreter,
     litert_errors,
     read_metadata,
@@ -70,21 +74,17 @@ def open_tflite(path: Path, threads: int | None = None) -> Runtime:
     """
     metadata = read_metadata(path)
     loaded = interpreter(path, threads)
-    [source], [target] = loaded.get_input_details(), loaded.get_output_details()
-    depth = target["shape"][-1]
-    if metadata.output != "labels" and depth != metadata.info.num_classes:
-        raise UserError(
-            f"{path}: damaged: it names {metadata.info.num_classes} classes, "
-            f"but gives {depth}"
-        )
+    source, target = _checked_tensors(path, metadata, loaded)
     ready = None
+    # An interpreter holds one image.
+    lock = Lock()
 
     def run(image):
         nonlocal ready
         # Images of the size before need no check and no allocation.
         if image.shape != ready:
             metadata.check_size(*image.shape[:2])
-        with litert_errors(path):
+        with lock, litert_errors(path):
             if image.shape != ready:
                 resize(loaded, *image.shape[:2])
                 ready = image.shape
@@ -96,6 +96,28 @@ def open_tflite(path: Path, threads: int | None = None) -> Runtime:
         return Runtime(run, metadata.output, metadata.info)
     return Runtime(
         run, metadata.output, metadata.info, metadata.multiple, metadata.receptive_field
+    )
+
+
+def _checked_tensors(path: Path, metadata: Metadata, loaded) -> tuple[dict, dict]:
+    """The details of a file's input and output, which must be what it says of itself.
+
+    Raises:
+        UserError: if they are others.
+    """
+    inputs, outputs = loaded.get_input_details(), loaded.get_output_details()
+    if len(inputs) == len(outputs) == 1:
+        [source], [target] = inputs, outputs
+        given = tuple(target["shape"][3:]), np.dtype(target["dtype"]).name
+        wanted = (metadata.info.num_classes,), "float32"
+        if metadata.output == "labels":
+            wanted = (), "uint8"
+        image = len(source["shape"]), source["shape"][-1]
+        if given == wanted and image == (4, metadata.info.channels):
+            return source, target
+    raise UserError(
+        f"{path}: damaged: its tensors are not those of {metadata.output} for "
+        f"{metadata.info.num_classes} classes"
     )
 
 
@@ -114,6 +136,11 @@ def open_keras(path: Path, threads: int | None = None) -> Runtime:
     from segnet_tf.inference.receptive_field import receptive_field
 
     model = load_model(path)
+    if tuple(model.output_shape[3:]) != (info.num_classes,):
+        raise UserError(
+            f"{path}: damaged: it names {info.num_classes} classes, but gives "
+            f"{model.output_shape}"
+        )
 
     # Without a graph, Keras would keep the outputs of all layers until the end.
     @tf.function(reduce_retracing=True)
@@ -131,20 +158,39 @@ def open_keras(path: Path, threads: int | None = None) -> Runtime:
 def open_savedmodel(path: Path, threads: int | None = None) -> Runtime:
     """Opens the folder of a SavedModel with TensorFlow.
 
+    A SavedModel can hold any operation, such as one that reads or writes files, and
+    runs it. A warning says so once.
+
     Raises:
         UserError: if it cannot be loaded or does not name its classes.
     """
     labels = path / "assets.extra" / LABELS_ENTRY
     if not labels.is_file():
         raise UserError(f"{path}: names no classes: not an export of segnet_tf")
-    stored = labels.read_text(encoding="utf-8", errors="replace")
+    with labels.open("rb") as file:
+        stored = file.read(labels_json.MOST_BYTES + 1)
+    warnings.warn(
+        "a SavedModel runs whatever is in it: open only those that you trust",
+        stacklevel=2,
+    )
     tf = _tensorflow(threads)
     try:
         loaded = tf.saved_model.load(str(path))
         serve = loaded.signatures["serving_default"]
         dtype = serve.structured_input_signature[1]["image"].dtype
-    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-        reason = str(error).strip().splitlines()[0]
+        shape = serve.structured_outputs["probabilities"].shape
+        if len(shape) != 4:
+            raise ValueError(f"probabilities {shape}, expected four dimensions")
+    except (
+        AttributeError,
+        IndexError,
+        KeyError,
+        OSError,
+        TypeError,
+        ValueError,
+        tf.errors.OpError,
+    ) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"{path}: no SavedModel that can be loaded ({reason})"
         ) from None
@@ -157,20 +203,20 @@ def open_savedmodel(path: Path, threads: int | None = None) -> Runtime:
     return _of_any_size(run, "probabilities", stored, path)
 
 
-def _of_any_size(run: Callable, output: str, stored: str, path: Path) -> Runtime:
+def _of_any_size(
+    run: Callable, output: str, stored: str | bytes, path: Path
+) -> Runtime:
     """A runtime with the classes and receptive field that the file stores as JSON."""
     try:
-        metadata = json.loads(stored)
-        reach = metadata.get("footprint")
-        receptive_field = reach and ReceptiveField(**reach)
+        labels = labels_json.parsed(stored)
         return Runtime(
             run,
             output,
-            DatasetInfo.from_dict(metadata),
-            receptive_field=receptive_field,
+            labels_json.dataset_info(labels),
+            receptive_field=labels_json.receptive_field(labels),
         )
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise UserError(f"{path}: its {LABELS_ENTRY} is damaged") from None
+    except ValueError as error:
+        raise UserError(f"{path}: its {LABELS_ENTRY} is damaged ({error})") from None
 
 
 def open_onnx(path: Path, threads: int | None = None) -> Runtime:

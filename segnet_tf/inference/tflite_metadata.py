@@ -2,7 +2,7 @@
 
 A `.tflite` file may have a zip archive behind its last byte; runtimes do not look
 there. Ours has the entry `labels.json`, the same as in a `.keras` file (see
-`segnet_tf.inference.model_file`), with four more keys:
+`segnet_tf.inference.labels_json`), with five more keys:
 
     output     "logits", "probabilities" or "labels"
     size       [height, width] that the file was exported for
@@ -10,8 +10,9 @@ there. Ours has the entry `labels.json`, the same as in a `.keras` file (see
                null: only `size` is possible
     footprint  the receptive field: how tiles must overlap, see
                `segnet_tf.inference.tiling`; null: not known
+    crc32      of all bytes of the flatbuffer, verified before the file is run
 
-Beside the file lies another labels.json, without these four keys.
+Beside the file lies another labels.json, without these five keys.
 """
 
 import json
@@ -21,11 +22,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from zlib import crc32
 
 from segnet_tf.console.quiet import notices_kept_back
 from segnet_tf.datasets.dataset import DatasetInfo
 from segnet_tf.errors import UserError
-from segnet_tf.inference.model_file import LABELS_ENTRY
+from segnet_tf.inference import labels_json
+from segnet_tf.inference.labels_json import LABELS_ENTRY
 from segnet_tf.inference.tiling import ReceptiveField
 
 __all__ = [
@@ -41,6 +44,8 @@ __all__ = [
 
 OUTPUTS = ("logits", "probabilities", "labels")
 """The possible outputs of a file."""
+
+CHECKSUM = "crc32"
 
 MAGIC = b"TFL3"
 """The bytes 4 to 7 of every TFLite flatbuffer."""
@@ -102,29 +107,28 @@ class Metadata:
         """The metadata of a `labels.json`.
 
         Raises:
-            KeyError: if an entry is missing.
-            TypeError: if an entry has another type.
-            ValueError: if an entry has an impossible value.
+            ValueError: if an entry is missing or has a value that it cannot have.
         """
-        receptive_field, multiple = labels.get("footprint"), labels["multiple"]
-        if multiple is not None and not (isinstance(multiple, int) and multiple > 0):
-            raise ValueError(f"multiple: {multiple!r}")
-        if labels["output"] not in OUTPUTS:
-            raise ValueError(f"output: {labels['output']!r}")
-        info = DatasetInfo.from_dict(labels)
+        multiple = labels.get("multiple")
+        if multiple is not None:
+            multiple = labels_json.whole(multiple, "multiple", 1, 2**10)
+        if labels.get("output") not in OUTPUTS:
+            raise ValueError(f"output: {labels.get('output')!r:.40}")
+        info = labels_json.dataset_info(labels)
         return cls(
             info if multiple else replace(info, image_size=None),
             labels["output"],
-            tuple(labels["size"]),
+            labels_json.image_size(labels.get("size"), "size"),
             multiple,
-            receptive_field and ReceptiveField(**receptive_field),
+            labels_json.receptive_field(labels),
         )
 
 
 def append_metadata(path: str | os.PathLike, metadata: Metadata) -> None:
-    """Writes the metadata behind the flatbuffer's last byte."""
+    """Writes the metadata, and a checksum, behind the flatbuffer's last byte."""
+    content = {**metadata.as_dict(), CHECKSUM: crc32(Path(path).read_bytes())}
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(LABELS_ENTRY, json.dumps(metadata.as_dict(), indent=2))
+        archive.writestr(LABELS_ENTRY, json.dumps(content, indent=2))
 
 
 def read_metadata(path: str | os.PathLike) -> Metadata:
@@ -156,10 +160,30 @@ def stored_metadata(path: str | os.PathLike) -> Metadata | None:
         if file.read(8)[4:] != MAGIC:
             raise UserError(f"{path}: not a .tflite file")
     try:
-        with zipfile.ZipFile(path) as archive:
-            return Metadata.from_dict(json.loads(archive.read(LABELS_ENTRY)))
-    except (zipfile.BadZipFile, AttributeError, KeyError, TypeError, ValueError):
+        stored = labels_json.archived(path)
+        labels = labels_json.parsed(stored or b"")
+        metadata = Metadata.from_dict(labels)
+    except (zipfile.BadZipFile, ValueError):
         return None
+    _verify(path, labels.get(CHECKSUM))
+    return metadata
+
+
+def _verify(path: Path, expected: int | None) -> None:
+    """Compares the flatbuffer with its checksum; older files have none.
+
+    LiteRT would run a file with changed weights, and give other labels.
+    """
+    if expected is None:
+        return
+    with zipfile.ZipFile(path) as archive:
+        end = min(entry.header_offset for entry in archive.infolist())
+    with path.open("rb") as file:
+        if crc32(file.read(end)) != expected:
+            raise UserError(
+                f"{path}: damaged: its bytes are not those that were written: copy or "
+                "export it again"
+            )
 
 
 def interpreter(path: str | os.PathLike, threads: int | None = None):

@@ -13,6 +13,7 @@ from segnet_tf.errors import UserError
 from segnet_tf.evaluation.evaluate import evaluate
 from segnet_tf.export.describe import describe
 from segnet_tf.export.tflite import export_tflite
+from segnet_tf.inference.labels_json import dataset_info
 from segnet_tf.inference.model_file import load_model, read_labels, save_model
 from segnet_tf.inference.predictor import Predictor
 from segnet_tf.inference.resizing import resized_argmax, resized_scores, working_size
@@ -175,6 +176,6 @@ def test_what_is_no_image_of_ours(folder, shape, native):
 
 def test_a_size_may_be_missing():
     labels = asdict(replace(INFO, image_size=None))
-    assert DatasetInfo.from_dict(labels).image_size is None
+    assert dataset_info(labels).image_size is None
     del labels["image_size"]
-    assert DatasetInfo.from_dict(labels).image_size is None
+    assert dataset_info(labels).image_size is None
