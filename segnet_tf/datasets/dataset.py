@@ -1,5 +1,6 @@
 """A data set as the rest of the program sees it: its metadata and its splits."""
 
+import os
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -171,7 +172,7 @@ def split_lines(
     Raises:
         UserError: if there is no such file, or as `listed_lines`.
     """
-    if not Path(split).is_file():
+    if not os.path.isfile(split):  # False for a name that is too long, too
         raise UserError(
             f"{dataset}: no split {split!r}: use {', '.join(splits)} or a text file of "
             f"{what}"

@@ -147,6 +147,11 @@ def load_model(path: str | os.PathLike):
                 f"{path}: has a layer {unknown[1]!r} that is not known here: layers of "
                 "your own are registered in segnet_tf/layers/__init__.py"
             ) from error
+        if isinstance(error, OSError) and error.errno:
+            # Keras unpacks the weights into a temporary file.
+            raise UserError(
+                f"{path}: cannot be unpacked to load it ({error.strerror})"
+            ) from error
         reason = str(error).strip().split("\n")[0]
         raise UserError(f"{path}: no model that can be loaded ({reason})") from error
 
@@ -173,6 +178,8 @@ def _checked(path: str | os.PathLike) -> Path:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such model file")
+    if not os.access(path, os.R_OK):
+        raise UserError(f"{path}: no permission to read it")
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path}: not a .keras model file, or a damaged one")
     return path

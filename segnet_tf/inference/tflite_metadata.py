@@ -156,9 +156,13 @@ def stored_metadata(path: str | os.PathLike) -> Metadata | None:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such model file")
-    with path.open("rb") as file:
-        if file.read(8)[4:] != MAGIC:
-            raise UserError(f"{path}: not a .tflite file")
+    try:
+        with path.open("rb") as file:
+            begin = file.read(8)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    if begin[4:] != MAGIC:
+        raise UserError(f"{path}: not a .tflite file")
     try:
         stored = labels_json.archived(path)
         labels = labels_json.parsed(stored or b"")

@@ -98,7 +98,7 @@ class Run:
             ]
             if not names:
                 for left_by_a_kill in folder.glob("**/.writing-*"):
-                    shutil.rmtree(left_by_a_kill)
+                    _delete(left_by_a_kill)
                 epochs = [int(path.stem[6:]) for path in _checkpoints(folder)]
                 return cls(folder, max(epochs, default=0))
             differing.append(f"{folder} has another {', '.join(names)}")
@@ -151,6 +151,13 @@ class Run:
         for checkpoint in old:
             checkpoint.unlink()
         draw_curves(self.rows, self.folder / "curves.png")
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _is_unused(folder: Path) -> bool:
