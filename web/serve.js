@@ -5,23 +5,17 @@
 // Any web server can serve the folder. This one also sends two headers: without them a
 // browser gives a page no shared memory, and LiteRT.js runs on one thread.
 
-import { createReadStream, existsSync, statSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { createServer } from "node:http";
-import { extname, join, normalize, resolve } from "node:path";
+import { basename, dirname, join, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const folder = fileURLToPath(new URL(".", import.meta.url));
+import send from "send";
+
+const folder = realpathSync(fileURLToPath(new URL(".", import.meta.url))) + sep;
 const shipped = join(folder, "../saved_models/segnet_lite_camvid/model.tflite");
 const port = Number(process.env.PORT ?? 8000);
 
-const types = {
-  ".css": "text/css",
-  ".html": "text/html; charset=utf-8",
-  ".jpg": "image/jpeg",
-  ".js": "text/javascript",
-  ".tflite": "application/octet-stream",
-  ".wasm": "application/wasm",
-};
 const headers = {
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Embedder-Policy": "require-corp",
@@ -41,27 +35,34 @@ function modelFile() {
   return path;
 }
 
+// The folder and the name that an address stands for. A link that leads out of the
+// folder does not count.
 function find(url) {
   const { pathname } = new URL(url, "http://localhost");
-  if (pathname === "/model.tflite") return model;
-  const name = normalize(decodeURIComponent(pathname));
-  return join(folder, name === "/" ? "index.html" : name);
+  if (pathname === "/model.tflite") return [dirname(model), basename(model)];
+  const path = realpathSync(join(folder, decodeURIComponent(pathname)));
+  if (!`${path}${sep}`.startsWith(folder)) throw new Error("outside");
+  return [folder, pathname];
 }
 
 function answer(request, response) {
-  let path;
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+  const end = (status) => {
+    response.statusCode = status;
+    response.end(request.method === "HEAD" ? undefined : `${status}\n`);
+  };
+  if (!["GET", "HEAD"].includes(request.method)) return end(405);
+  let place;
   try {
-    path = find(request.url);
+    place = find(request.url);
   } catch {
-    path = ""; // not a valid address
+    return end(404); // not there, or not a valid address
   }
-  const type = types[extname(path)];
-  if (!type || !statSync(path, { throwIfNoEntry: false })?.isFile()) {
-    response.writeHead(404, headers).end("not here\n");
-    return;
-  }
-  response.writeHead(200, { ...headers, "Content-Type": type });
-  createReadStream(path).pipe(response);
+  const [root, name] = place;
+  send(request, root === folder ? name : encodeURIComponent(name), { root, cacheControl: false })
+    .on("error", (error) => end(error.status === 400 ? 400 : 404))
+    .on("directory", () => end(404))
+    .pipe(response);
 }
 
 const model = modelFile();
