@@ -35,6 +35,9 @@ FORMS = ("model.tflite", "model.keras", "saved_model.pb")
 """A folder with one of these files is a model's; the first one found is run. They stand
 in the order of speed."""
 
+MOST_TEXT = 2**24
+"""The texts in a `.keras` file are smaller than so many bytes, even if compressed."""
+
 _PACKAGE = Path(__file__).parents[1]
 
 SHIPPED_MODELS = next(
@@ -140,7 +143,9 @@ def load_model(path: str | os.PathLike):
 
     try:
         return keras.models.load_model(path, compile=False)
-    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+    # Keras and HDF5 raise RuntimeError, AttributeError, OverflowError and more for
+    # damaged files. The set is not documented.
+    except Exception as error:
         unknown = re.search(r"Could not locate class '(\w+)'", str(error))
         if unknown:
             raise UserError(
@@ -152,7 +157,7 @@ def load_model(path: str | os.PathLike):
             raise UserError(
                 f"{path}: cannot be unpacked to load it ({error.strerror})"
             ) from error
-        reason = str(error).strip().split("\n")[0]
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0][:200]
         raise UserError(f"{path}: no model that can be loaded ({reason})") from error
 
 
@@ -182,4 +187,19 @@ def _checked(path: str | os.PathLike) -> Path:
         raise UserError(f"{path}: no permission to read it")
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path}: not a .keras model file, or a damaged one")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            swollen = [entry for entry in archive.infolist() if _is_swollen(entry)]
+    except (zipfile.BadZipFile, ValueError, OSError) as error:
+        raise UserError(f"{path}: a damaged .keras file ({error})") from None
+    if swollen:
+        raise UserError(
+            f"{path}: its {swollen[0].filename!r:.60} claims {swollen[0].file_size:,} "
+            f"bytes in {swollen[0].compress_size:,}: no file of Keras does"
+        )
     return path
+
+
+def _is_swollen(entry: zipfile.ZipInfo) -> bool:
+    """Whether an entry would take far more memory than the file has bytes."""
+    return entry.file_size > max(MOST_TEXT, 10 * entry.compress_size)

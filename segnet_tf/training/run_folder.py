@@ -2,7 +2,7 @@
 
     runs/<name>/
         config.json    the options
-        checkpoint/    the newest finished epoch, optimizer included
+        checkpoint/    the newest finished epoch, optimizer and history included
         history.csv    one line per epoch
         curves.png     plots of history.csv
         model.keras    the kept weights, with class names, without the optimizer
@@ -14,8 +14,10 @@ A run can be killed at any moment and resumed.
 
 import csv
 import json
+import re
 import shutil
 import zipfile
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,6 +29,12 @@ from segnet_tf.files import replacing, write_json
 from segnet_tf.training.config import TrainConfig
 
 __all__ = ["Run"]
+
+HISTORY_ENTRY = "history.json"
+"""The entry of a checkpoint that holds the rows of the history."""
+
+_COLUMNS = {"epoch", "loss", "mean_iou", "val_loss", "val_mean_iou", "seconds"}
+_DAMAGED = "{}: damaged, the run cannot go on from it: move {} aside and train anew"
 
 
 class Run:
@@ -43,7 +51,7 @@ class Run:
         self.folder = folder
         self.epoch = epoch
         self.model_path = folder / "model.keras"
-        self.rows = _read_history(folder / "history.csv")[:epoch]
+        self.rows = _history(folder, epoch) if epoch else []
 
     @classmethod
     def new(cls, config: TrainConfig, output: str | None) -> "Run":
@@ -73,7 +81,8 @@ class Run:
             output: the folder; None: the newest run under runs/ that fits.
 
         Raises:
-            UserError: if there is none; the message lists the options that differ.
+            UserError: if there is none; the message lists the options that differ. Or
+                if the history of its finished epochs is damaged.
         """
         folders = [Path(output)] if output else _runs_newest_first(config)
         wanted = _as_json(config)
@@ -99,7 +108,7 @@ class Run:
             if not names:
                 for left_by_a_kill in folder.glob("**/.writing-*"):
                     _delete(left_by_a_kill)
-                epochs = [int(path.stem[6:]) for path in _checkpoints(folder)]
+                epochs = [_epoch(path) for path in _checkpoints(folder)]
                 return cls(folder, max(epochs, default=0))
             differing.append(f"{folder} has another {', '.join(names)}")
         reason = "; ".join(differing) or "no run found"
@@ -126,11 +135,9 @@ class Run:
             return None
         try:
             return keras.models.load_model(paths[-1])
-        except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
-            raise UserError(
-                f"{paths[-1]}: damaged, the run cannot go on from it: move "
-                f"{self.folder} aside and train anew"
-            ) from error
+        # As for model files, the set of errors is not documented.
+        except Exception as error:
+            raise UserError(_DAMAGED.format(paths[-1], self.folder)) from error
 
     def finish_epoch(self, model: keras.Model, row: dict) -> None:
         """Writes history, checkpoint and curves of an epoch.
@@ -148,6 +155,8 @@ class Run:
         path = self.folder / "checkpoint" / f"epoch-{self.epoch:05d}.keras"
         with replacing(path) as temporary:
             model.save(temporary)
+            with zipfile.ZipFile(temporary, "a") as archive:
+                archive.writestr(HISTORY_ENTRY, json.dumps(self.rows))
         for checkpoint in old:
             checkpoint.unlink()
         draw_curves(self.rows, self.folder / "curves.png")
@@ -177,11 +186,11 @@ def _as_json(config: TrainConfig) -> dict:
 def _read_options(path: Path) -> dict:
     """The options in a config.json, without their groups."""
     try:
-        groups = json.loads(path.read_text())
+        groups = json.loads(path.read_text(encoding="utf-8"))
         return {
             name: value for group in groups.values() for name, value in group.items()
         }
-    except ValueError:
+    except (OSError, RecursionError, ValueError):
         raise UserError(f"{path}: damaged, no JSON: train anew") from None
     except AttributeError:
         raise UserError(
@@ -191,7 +200,14 @@ def _read_options(path: Path) -> dict:
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    return sorted((folder / "checkpoint").glob("epoch-*.keras"))
+    found = (folder / "checkpoint").glob("epoch-*.keras")
+    return sorted(path for path in found if _epoch(path) and path.is_file())
+
+
+def _epoch(path: Path) -> int:
+    """The epoch of a checkpoint, or 0 for a file of another name."""
+    found = re.fullmatch(r"epoch-(\d{5,9})\.keras", path.name)
+    return int(found[1]) if found else 0
 
 
 def _stem(config: TrainConfig) -> str:
@@ -212,18 +228,48 @@ def _runs_newest_first(config: TrainConfig) -> list[Path]:
     return [path.parent for path in newest]
 
 
-def _read_history(path: Path) -> list[dict]:
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        return [
-            {
-                name: (int(text) if name == "epoch" else float(text))
-                for name, text in row.items()
-                if text
-            }
-            for row in csv.DictReader(file)
-        ]
+def _history(folder: Path, epoch: int) -> list[dict]:
+    """The rows of the finished epochs: those in the checkpoint.
+
+    Older checkpoints have none; then history.csv must have them.
+
+    Raises:
+        UserError: if a row is missing or damaged: the best score would be lost, and
+            with it the kept model.
+    """
+    path = _checkpoints(folder)[-1]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            stored = HISTORY_ENTRY in archive.namelist()
+            rows = json.loads(archive.read(HISTORY_ENTRY)) if stored else None
+    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error):
+        raise UserError(_DAMAGED.format(path, folder)) from None
+    if rows is None:
+        path = folder / "history.csv"
+        rows = _read_csv(path)[:epoch]
+    if [row.get("epoch") for row in rows] != list(range(1, epoch + 1)):
+        raise UserError(f"{path}: its rows are not those of the epochs 1 to {epoch}")
+    return rows
+
+
+def _read_csv(path: Path) -> list[dict]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            unknown = set(reader.fieldnames or ()) - _COLUMNS
+            rows = [
+                {
+                    name: (int(text) if name == "epoch" else float(text))
+                    for name, text in row.items()
+                    if text
+                }
+                for row in reader
+            ]
+    except (AttributeError, OSError, TypeError, ValueError, csv.Error) as error:
+        raise UserError(f"{path}: damaged ({error}): train anew") from None
+    if unknown:
+        raise UserError(f"{path}: damaged: no column {min(map(str, unknown))!r}")
+    return rows
 
 
 def _write_history(path: Path, rows: list[dict]) -> None:

@@ -1,6 +1,8 @@
 """A run's folder: what counts as taken, what a kill leaves, what damage says."""
 
 import json
+import shutil
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -132,3 +134,92 @@ def test_options_that_a_run_does_not_name_had_their_defaults(tmp_path):
     begun(tmp_path)
     (tmp_path / "config.json").write_text('{"network": {"model": "segnet_basic"}}')
     assert Run.resumed(CONFIG, str(tmp_path)).epoch == 0
+
+
+ROW = {"epoch": 1, "loss": 1.0, "mean_iou": 0.1, "val_mean_iou": 0.7}
+
+
+def test_the_history_is_in_the_checkpoint(tmp_path):
+    """A damaged history.csv neither stops a run nor loses its best score."""
+    begun(tmp_path).finish_epoch(compiled(), ROW)
+    for text in ("", "epoch,val_mean_iou\n1,0.1\n", "\x00", None):
+        if text is None:
+            (tmp_path / "history.csv").unlink()
+        else:
+            (tmp_path / "history.csv").write_text(text)
+        run = Run.resumed(CONFIG, str(tmp_path))
+        assert run.rows == [ROW] and run.epoch == 1
+    run.finish_epoch(compiled(), {**ROW, "epoch": 2})
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 3
+
+
+HISTORIES = {
+    "nothing": "",
+    "no rows": "epoch,loss\n",
+    "another epoch": "epoch,loss\n2,0.5\n",
+    "words": "epoch,loss\n1,low\n",
+    "a column of another name": "epoch,loss,val_mean_iox\n1,0.5,0.7\n",
+    "a cell too many": "epoch,loss\n1,0.5,0.7\n",
+    "bytes": "\x00\x01",
+}
+
+
+@pytest.mark.parametrize("kind", HISTORIES)
+def test_older_checkpoints_need_a_sound_history(kind, tmp_path):
+    begun(tmp_path).finish_epoch(compiled(), ROW)
+    [path] = (tmp_path / "checkpoint").iterdir()
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in contents.items():
+            if name != "history.json":
+                archive.writestr(name, content)
+    assert Run.resumed(CONFIG, str(tmp_path)).rows == [ROW]
+    (tmp_path / "history.csv").write_text(HISTORIES[kind])
+    with pytest.raises(UserError, match="history.csv: ") as caught:
+        Run.resumed(CONFIG, str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_strange_names_beside_the_checkpoint(tmp_path):
+    begun(tmp_path).finish_epoch(compiled(), ROW)
+    place = tmp_path / "checkpoint"
+    (place / "epoch-none.keras").touch()
+    (place / "epoch-99999.keras").mkdir()
+    (place / ".writing-x").touch()
+    (tmp_path / ".writing-y").symlink_to(tmp_path)
+    run = Run.resumed(CONFIG, str(tmp_path))
+    assert run.epoch == 1 and run.checkpointed_model() is not None
+    assert not list(tmp_path.rglob(".writing-*"))
+    assert (tmp_path / "config.json").is_file(), "the link's target is untouched"
+
+
+@pytest.mark.slow
+def test_mutated_run_folders(tmp_path):
+    """231 damaged folders: one line, or the right history."""
+    begun(tmp_path / "good").finish_epoch(compiled(), ROW)
+    rng = np.random.default_rng(0)
+    for number in range(231):
+        folder = tmp_path / "bad"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(tmp_path / "good", folder)
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        path = files[rng.integers(len(files))]
+        data = bytearray(path.read_bytes())
+        kind = number % 4
+        if kind == 0:
+            data = data[: rng.integers(len(data))]
+        elif kind == 1:
+            path.rename(path.with_name(f"x{path.name}"[: rng.integers(2, 12)]))
+        else:
+            for place in rng.integers(0, max(len(data), 1), 1 + rng.integers(9)):
+                data[place] = rng.integers(256)
+        if kind != 1:
+            path.write_bytes(data)
+        try:
+            run = Run.resumed(CONFIG, str(folder))
+            run.checkpointed_model()
+        except UserError as error:
+            assert "\n" not in str(error)
+        else:
+            assert run.rows in ([ROW], [])
