@@ -174,8 +174,8 @@ def split_lines(
     """
     if not os.path.isfile(split):  # False for a name that is too long, too
         raise UserError(
-            f"{dataset}: no split {split!r}: use {', '.join(splits)} or a text file of "
-            f"{what}"
+            f"{dataset}: no split {split!r:.80}: use {', '.join(splits)} or a text "
+            f"file of {what}"
         )
     return listed_lines(Path(split))
 

@@ -151,7 +151,8 @@ def stored_metadata(path: str | os.PathLike) -> Metadata | None:
     A file that was cut off has none, either, since the archive is at the end.
 
     Raises:
-        UserError: if the file is missing or no TFLite file.
+        UserError: if the file is missing or no TFLite file, or if its metadata are
+            damaged.
     """
     path = Path(path)
     if not path.is_file():
@@ -165,10 +166,14 @@ def stored_metadata(path: str | os.PathLike) -> Metadata | None:
         raise UserError(f"{path}: not a .tflite file")
     try:
         stored = labels_json.archived(path)
-        labels = labels_json.parsed(stored or b"")
+        if stored is None:
+            return None
+        labels = labels_json.parsed(stored)
         metadata = Metadata.from_dict(labels)
-    except (zipfile.BadZipFile, ValueError):
+    except zipfile.BadZipFile:
         return None
+    except ValueError as error:
+        raise UserError(f"{path}: its {LABELS_ENTRY} is damaged ({error})") from None
     _verify(path, labels.get(CHECKSUM))
     return metadata
 

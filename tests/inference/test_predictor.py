@@ -257,7 +257,11 @@ MISTAKES = {
     "one size": ("odd.tflite", [], "72x104: this file takes 45x61"),
     "threads": ("logits.tflite", ["--threads", "0"], "0 threads: must be 1 to 1024"),
     "more": ("logits.tflite", ["--threads", "9999"], "9999 threads: must be 1 to 1024"),
-    "output": ("output.tflite", [], "output.tflite: names no classes: damaged"),
+    "output": (
+        "output.tflite",
+        [],
+        "output.tflite: its labels.json is damaged (output: 'depths')",
+    ),
     "depth": ("depth.tflite", [], "its tensors are not those of logits for 10 classes"),
     "folder": ("empty", [], "empty: no model there: name a model file"),
 }

@@ -1,0 +1,379 @@
+"""Tries what can go wrong around the package, and writes docs/reliability.md.
+
+python -m docs.faults            # both tables, three minutes
+python -m docs.faults --quick    # without what needs TensorFlow; writes nothing
+"""
+
+import argparse
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import chdir
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from docs.leaves import write_leaves
+from segnet_tf.console import cli
+from segnet_tf.datasets.class_file import read_classes
+from segnet_tf.datasets.dataset import listed_lines
+from segnet_tf.datasets.images import read_image
+from segnet_tf.datasets.masks import read_mask
+from segnet_tf.errors import UserError
+from segnet_tf.files import replacing
+from segnet_tf.inference.model_file import SHIPPED_MODELS, load_model, read_labels
+from segnet_tf.inference.tflite_metadata import read_metadata
+
+__all__ = ["FAULTS", "FUZZ", "fuzzed", "outcome", "page"]
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "reliability.md"
+SHIPPED = SHIPPED_MODELS / "segnet_lite_synthetic"
+
+
+# --- faults: what is done, and what a command says -----------------------------------
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that goes wrong.
+
+    Attributes:
+        name: what it is.
+        make: prepares the current folder and gives the words after `segnet`.
+        variables: of the environment; "" removes one.
+        file_limit: no file can grow above so many bytes, as on a full disk.
+        heavy: whether the command needs TensorFlow.
+    """
+
+    name: str
+    make: Callable[[], list[str]]
+    variables: tuple[tuple[str, str], ...] = ()
+    file_limit: int | None = None
+    heavy: bool = False
+
+
+def photo(name: str = "a.png", size: tuple[int, int] = (96, 64)) -> list[str]:
+    pixels = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)
+    Image.fromarray(pixels).save(name)
+    return ["predict", name, "--model", "synthetic"]
+
+
+def with_bytes(name: str, data: bytes) -> list[str]:
+    Path(name).write_bytes(data)
+    return ["predict", name, "--model", "synthetic"]
+
+
+def with_model(change: Callable[[bytearray], bytes | bytearray]) -> list[str]:
+    data = bytearray((SHIPPED / "model.tflite").read_bytes())
+    Path("m.tflite").write_bytes(change(data))
+    return [*photo()[:-1], "m.tflite"]
+
+
+def flipped(data: bytearray) -> bytearray:
+    data[len(data) // 2] ^= 1
+    return data
+
+
+def with_labels(**changes) -> list[str]:
+    """A model whose labels.json says something else."""
+    source = SHIPPED / "model.tflite"
+    with zipfile.ZipFile(source) as archive:
+        labels = json.loads(archive.read("labels.json"))
+        end = archive.infolist()[0].header_offset
+    labels.pop("crc32", None)
+    Path("m.tflite").write_bytes(source.read_bytes()[:end])
+    with zipfile.ZipFile("m.tflite", "a") as archive:
+        archive.writestr("labels.json", json.dumps({**labels, **changes}))
+    return [*photo()[:-1], "m.tflite"]
+
+
+def folder_check(**changes: str) -> list[str]:
+    """The check of a data set in which some files have another text."""
+    write_leaves(Path("mine"), 4, 80, 60)
+    for name, text in changes.items():
+        (Path("mine") / name.replace("__", ".")).write_text(text)
+    return ["data", "folder", "--data-dir", "mine"]
+
+
+def training() -> list[str]:
+    small = "--train-split train:8 --val-split val:2 --epochs 1 --output run"
+    return ["train", "--dataset", "synthetic", *small.split()]
+
+
+def taken() -> list[str]:
+    Path("run").mkdir()
+    Path("run/notes.txt").write_text("mine")
+    return training()
+
+
+FAULTS: dict[str, list[Fault]] = {
+    "Around a command": [
+        Fault("a notebook's matplotlib", photo, (("MPLBACKEND", "module://inline"),)),
+        Fault("no home folder", photo, (("HOME", ""),)),
+        Fault("no folder for temporary files", photo, (("TMPDIR", "/nowhere"),)),
+        Fault("a terminal of ASCII", lambda: photo("straße.png"),
+              (("PYTHONIOENCODING", "ascii"),)),
+        Fault("Keras set to another framework", training,
+              (("KERAS_BACKEND", "jax"),), heavy=True),
+        Fault("a full disk", lambda: photo(size=(640, 480)), file_limit=100_000),
+        Fault("a full disk in training", training, file_limit=500_000, heavy=True),
+        Fault("an output folder that is taken", taken, heavy=True),
+    ],
+    "Pictures": [
+        Fault("no such file", lambda: ["predict", "a.png", "--model", "synthetic"]),
+        Fault("a text called .png", lambda: with_bytes("a.png", b"hello")),
+        Fault("an empty file", lambda: with_bytes("a.png", b"")),
+        Fault("a picture that is cut off", lambda: (
+            photo(), with_bytes("a.png", Path("a.png").read_bytes()[:-500]))[1]),
+        Fault("a folder", lambda: (os.mkdir("d"), ["predict", "d"])[1]),
+        Fault("a name with a line break", lambda: ["predict", "a\nb.png"]),
+    ],
+    "Models": [
+        Fault("no such model", lambda: [*photo()[:-1], "nowhere.tflite"]),
+        Fault("one bit of the weights is another", lambda: with_model(flipped)),
+        Fault("cut off", lambda: with_model(lambda data: data[:-2000])),
+        Fault("another kind of file", lambda: with_model(lambda data: b"PK" + data)),
+        Fault("256 classes", lambda: with_labels(
+            classes=[str(n) for n in range(256)], colours=[[0, 0, 0]] * 256)),
+        Fault("a colour of 999", lambda: with_labels(colours=[[999, 0, 0]] * 11)),
+        Fault("a class name with a line break", lambda: with_labels(
+            classes=["a\nb", *map(str, range(10))])),
+        Fault("another number of classes", lambda: with_labels(
+            classes=list("abc"), colours=[[0, 0, 0]] * 3)),
+        Fault("images of 10^6 squared", lambda: with_labels(
+            image_size=[10**6, 10**6])),
+    ],
+    "Data": [
+        Fault("no such folder", lambda: ["data", "folder", "--data-dir", "nowhere"]),
+        Fault("a list of classes with 50,000 blanks", lambda: folder_check(
+            classes__txt="a\n" + " " * 50_000 + "b\n")),
+        Fault("an escape sequence in a name", lambda: folder_check(
+            classes__txt="a\x1b[2J\nb\nc\n")),
+        Fault("a split's name of 5,000 letters", lambda: [
+            "data", "folder", "--write", "out", "--split", "x" * 5000,
+            *folder_check()[2:]]),
+    ],
+}  # fmt: skip
+
+
+def outcome(fault: Fault) -> str:
+    """What the command says, and its exit code."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **dict(fault.variables)}
+    environment = {key: value for key, value in environment.items() if value}
+
+    def limit() -> None:
+        import resource
+
+        if fault.file_limit:
+            size = fault.file_limit
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        words = fault.make()
+        done = subprocess.run(
+            [sys.executable, "-m", "segnet_tf", *words],
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            preexec_fn=limit,
+        )
+        halves = [path for path in Path().rglob("*") if ".writing-" in str(path)]
+    if "Traceback" in done.stderr or halves:
+        return f"**defect**: {done.stderr[-300:]}"
+    if done.returncode == 0:
+        return "works"
+    lines = [line for line in done.stderr.splitlines() if "error: " in line]
+    said = lines[-1].split("error: ", 1)[1] if lines else done.stderr
+    said = said.replace(str(ROOT), "").replace("|", "\\|")
+    return f"`{said[:200]}`" + f", exit code {done.returncode}"
+
+
+# --- files that are mutated ----------------------------------------------------------
+
+
+def mutated(data: bytes, rng: np.random.Generator) -> bytes:
+    """Some bytes changed, cut off, doubled, taken out or put in."""
+    place, kind = int(rng.integers(max(len(data), 1))), rng.integers(5)
+    length = int(rng.integers(1, 40))
+    if kind == 0:
+        return data[:place]
+    if kind == 1:
+        return data[:place] + data[place + length :]
+    if kind == 2:
+        return data[:place] + data[place : place + length] * 2 + data[place:]
+    if kind == 3:
+        noise = rng.integers(0, 256, length, np.uint8).tobytes()
+        return data[:place] + noise + data[place:]
+    changed = bytearray(data)
+    for spot in rng.integers(0, max(len(data), 1), length):
+        changed[spot : spot + 1] = bytes([rng.integers(256)])
+    return bytes(changed)
+
+
+def encoded(image: Image.Image, form: str) -> bytes:
+    memory = io.BytesIO()
+    image.save(memory, form)
+    return memory.getvalue()
+
+
+def pictures() -> list[bytes]:
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 256, (24, 32, 3), np.uint8)
+    colour, grey = Image.fromarray(pixels), Image.fromarray(pixels[..., 0])
+    forms = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+    return [encoded(colour, form) for form in forms] + [encoded(grey, "PNG")]
+
+
+CLASS_LISTS = [
+    b"0 road 1 2 3\n1 sky 4 5 6\nvoid 0 0 0\n",
+    b"name,r,g,b\nroad,1,2,3\nsky,4,5,6\n",
+    b"# label:color_rgb:parts:actions\nroad:1,2,3::\n",
+    "straße\nhimmel # blau\n".encode(),
+]
+
+
+@dataclass(frozen=True)
+class Fuzz:
+    """Files of one kind that are mutated and read.
+
+    Attributes:
+        name: of the kind.
+        seeds: () -> sound files.
+        suffix: of the file that is written.
+        read: path -> anything; it may raise UserError.
+        count: of mutated files.
+        heavy: whether it needs TensorFlow.
+    """
+
+    name: str
+    seeds: Callable[[], list[bytes]]
+    suffix: str
+    read: Callable[[Path], object]
+    count: int
+    heavy: bool = False
+
+
+def shipped(name: str) -> list[bytes]:
+    return [(SHIPPED / name).read_bytes()]
+
+
+def small_model() -> list[bytes]:
+    from segnet_tf.datasets.synthetic import INFO
+    from segnet_tf.inference.model_file import save_model
+    from segnet_tf.models import SegNetBasic
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m.keras"
+        save_model(SegNetBasic(filters=4), path, INFO)
+        return [path.read_bytes()]
+
+
+FUZZ = [
+    Fuzz("pictures", pictures, ".png", read_image, 2000),
+    Fuzz("masks", pictures, ".png", read_mask, 2000),
+    Fuzz("lists of classes", lambda: CLASS_LISTS, ".txt", read_classes, 2000),
+    Fuzz("lists of names", lambda: [b"a.png\nb b.png\n"], ".txt", listed_lines, 1000),
+    Fuzz("`.tflite` files", lambda: shipped("model.tflite"), ".tflite",
+         read_metadata, 150),
+    Fuzz("labels of `.keras` files", lambda: shipped("model.keras"), ".keras",
+         read_labels, 150),
+    Fuzz("`.keras` files", small_model, ".keras", load_model, 100, heavy=True),
+]  # fmt: skip
+
+
+def fuzzed(fuzz: Fuzz) -> Counter:
+    """How many mutated files were read, and how many were refused in one line."""
+    rng, seeds, found = np.random.default_rng(fuzz.count), fuzz.seeds(), Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"x{fuzz.suffix}"
+        for number in range(fuzz.count):
+            path.write_bytes(mutated(seeds[number % len(seeds)], rng))
+            try:
+                fuzz.read(path)
+                found["read"] += 1
+            except UserError as error:
+                clean = str(error).startswith(str(path)) and "\n" not in str(error)
+                found["refused" if clean else "unclear"] += 1
+    return found
+
+
+# --- the page ------------------------------------------------------------------------
+
+
+def fault_rows(heavy: bool) -> Iterator[str]:
+    """The lines of the table of faults, without those that need TensorFlow, or all."""
+    for heading, faults in FAULTS.items():
+        yield f"\n### {heading}\n\n| fault | what happens |\n|---|---|"
+        for fault in faults:
+            if heavy or not fault.heavy:
+                yield f"| {fault.name} | {outcome(fault)} |"
+
+
+def fuzz_row(fuzz: Fuzz) -> str:
+    found = fuzzed(fuzz)
+    return (
+        f"| {fuzz.name} | {fuzz.count:,} | {found['read']:,} | {found['refused']:,} | "
+        f"{found['unclear']:,} |"
+    )
+
+
+BEGIN = """# What goes wrong, and what happens then
+
+Made by `python -m docs.faults`, and held by tests. The promise: bad input gets one
+clear line and exit code 2, an unexpected error keeps its traceback, and nothing is lost
+or half-written.
+
+## Faults
+
+Each row is a command, run in a folder of its own. None left a half-written file."""
+
+MIDDLE = """
+## Mutated files
+
+Bytes changed, cut off, doubled, taken out or put in. A file is read if what changed is
+not part of what is read. Labels never come from other weights than those that were
+written: a checksum tells.
+
+| file | tried | read | refused in one line | anything else |
+|---|---|---|---|---|"""
+
+END = """
+LiteRT itself can crash, and take the process with it, on a hostile file whose checksum
+is right; damage does not come so far. A SavedModel runs whatever operations are in it.
+So open files of either kind only from sources that you trust, or in a process that may
+crash.
+"""
+
+
+def page() -> str:
+    """The page, as text. It takes minutes."""
+    rows = "\n".join(fault_rows(heavy=True))
+    return "\n".join([BEGIN, rows, MIDDLE, *map(fuzz_row, FUZZ), END])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--quick", action="store_true", help="only print the light part"
+    )
+    if parser.parse_args().quick:
+        print(*fault_rows(heavy=False), sep="\n")
+        print(*(fuzz_row(fuzz) for fuzz in FUZZ if not fuzz.heavy), sep="\n")
+        return
+    with replacing(PAGE) as temporary:
+        temporary.write_text(page(), encoding="utf-8")
+    print(PAGE)
+
+
+if __name__ == "__main__":
+    cli.run(main)
