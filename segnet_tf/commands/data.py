@@ -68,7 +68,9 @@ def main(arguments: list[str] | None = None) -> None:
     if found.write:
         write(load(found.name, found.split, *place), found.count, found.write)
     else:
-        check(found.name, *place, found.sheet or f"{found.name}-samples.png")
+        sheet = Path(found.sheet or f"{found.name}-samples.png")
+        _check_sheet(sheet, found.data_dir)
+        check(found.name, *place, sheet)
 
 
 def write(split: Split, count: int, folder: Path) -> None:
@@ -100,8 +102,25 @@ def write(split: Split, count: int, folder: Path) -> None:
         print(folder / f"{stem}.png")
 
 
+def _check_sheet(sheet: Path, data_dir: str | None) -> None:
+    """Refuses a sheet that cannot be written, or that would lie in the data.
+
+    Raises:
+        UserError: the message says what to do.
+    """
+    if sheet.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp", ".tif"):
+        raise UserError(f"{sheet}: the sheet is a picture: end its name in .png")
+    if sheet.is_dir():
+        raise UserError(f"{sheet}: is a folder: choose another --sheet")
+    if data_dir and sheet.resolve().is_relative_to(Path(data_dir).resolve()):
+        raise UserError(
+            f"{sheet}: would lie in the folder of the data: name another place with "
+            "--sheet"
+        )
+
+
 def check(
-    name: str, data_dir: str | None, channels: int, reading: Reading, sheet: str
+    name: str, data_dir: str | None, channels: int, reading: Reading, sheet: Path
 ) -> None:
     """Prints what a data set contains and what looks wrong, and draws samples of it.
 

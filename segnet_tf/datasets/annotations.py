@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from segnet_tf.datasets.class_file import check_entries
+from segnet_tf.datasets.class_lines import is_void
 from segnet_tf.datasets.class_list import ClassEntry, ClassList
+from segnet_tf.datasets.dataset import IGNORE_LABEL
 from segnet_tf.errors import UserError
 
 __all__ = ["Coco", "draw_labelme", "labelme_classes"]
@@ -41,29 +44,30 @@ class Coco:
         self._path = path
         content = _json(path)
         try:
-            names = {
-                int(one["id"]): str(one["name"])
-                for one in sorted(content["categories"], key=lambda one: one["id"])
-            }
+            categories = sorted(content["categories"], key=lambda one: one["id"])
+            names = {int(one["id"]): str(one["name"]) for one in categories}
             images = content["images"]
             self._images = {str(one["file_name"]): one for one in images}
+            known = {one["id"] for one in images}
             self._annotations = defaultdict(list)
             for one in content["annotations"]:
                 self._annotations[one["image_id"]].append(one)
-        except (KeyError, TypeError, ValueError) as error:
+            orphans = sum(
+                len(ones) for key, ones in self._annotations.items() if key not in known
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"{path}: no COCO annotations ({error!r})") from None
-        if len(self._images) < len(images):
-            raise UserError(f"{path}: names an image twice")
-        ordered = list(names.values())
-        if BACKGROUND not in ordered:
-            ordered.insert(0, BACKGROUND)
-        if len(set(ordered)) < len(ordered):
-            raise UserError(f"{path}: two categories of one name")
-        self._ids = {key: ordered.index(name) for key, name in names.items()}
-        self._rest = ordered.index(BACKGROUND)
-        self.classes = ClassList(
-            tuple(ClassEntry(name, index) for index, name in enumerate(ordered))
-        )
+        for what, sound in (
+            ("an image is there twice", len(self._images) == len(images)),
+            ("a category's id is there twice", len(names) == len(categories)),
+            (f"{orphans} annotations are of images that are not there", not orphans),
+        ):
+            if not sound:
+                raise UserError(f"{path}: {what}")
+        self.classes = _class_list(path, names.values())
+        ids = {entry.name: entry.id for entry in _entries(self.classes)}
+        self._ids = {key: ids[name.strip()] for key, name in names.items()}
+        self._rest = _background(self.classes)
 
     @property
     def images(self) -> list[str]:
@@ -91,7 +95,11 @@ class Coco:
             ids = np.full((height, width), self._rest, np.uint8)
             shapes = []
             for one in self._annotations[about["id"]]:
-                shape = one["segmentation"]
+                shape = one.get("segmentation")
+                if not shape:
+                    raise ValueError(f"annotation {one.get('id')} has no segmentation")
+                if one["category_id"] not in self._ids:
+                    raise ValueError(f"no category {one['category_id']}")
                 if isinstance(shape, list):
                     shape = coco_mask.merge(coco_mask.frPyObjects(shape, height, width))
                 elif isinstance(shape["counts"], list):
@@ -102,10 +110,42 @@ class Coco:
                 ids[coco_mask.decode(shape).astype(bool)] = own
         # pycocotools raise bare Exceptions, too.
         except Exception as error:
+            reason = error if isinstance(error, ValueError) else repr(error)
             raise UserError(
-                f"{self._path}: {name}: an annotation is wrong ({error!r})"
+                f"{self._path}: {name}: an annotation is wrong ({reason})"
             ) from None
         return ids
+
+
+def _class_list(path: Path, names: Iterable[str]) -> ClassList:
+    """The background, unless a name says it, and the names, with ids in this order."""
+    named = [name.strip() for name in names]
+    if not any(_is_background(name) for name in named):
+        named.insert(0, BACKGROUND)
+    entries = [
+        ClassEntry(
+            name, index if index < IGNORE_LABEL else None, None, f"{path}: {name!r:.60}"
+        )
+        for index, name in enumerate(named)
+    ]
+    if len(entries) > IGNORE_LABEL:
+        raise UserError(f"{path}: {len(entries)} classes, at most {IGNORE_LABEL}")
+    check_entries(entries)
+    void = tuple(entry for entry in entries if is_void(entry))
+    return ClassList(tuple(e for e in entries if e not in void), void)
+
+
+def _entries(classes: ClassList) -> tuple[ClassEntry, ...]:
+    return (*classes.classes, *classes.void)
+
+
+def _is_background(name: str) -> bool:
+    return name.strip("_").lower() == BACKGROUND
+
+
+def _background(classes: ClassList) -> int | None:
+    """The id of pixels without an annotation, or None if no class is for them."""
+    return next((e.id for e in _entries(classes) if _is_background(e.name)), None)
 
 
 def labelme_classes(paths: Iterable[Path]) -> ClassList:
@@ -114,9 +154,11 @@ def labelme_classes(paths: Iterable[Path]) -> ClassList:
     Raises:
         UserError: if a file is not labelme's.
     """
+    paths = list(paths)
     labels = {label for path in paths for label, _, _ in _shapes(path)[1]}
-    names = [BACKGROUND, *sorted(labels - {BACKGROUND})]
-    return ClassList(tuple(ClassEntry(name, index) for index, name in enumerate(names)))
+    return _class_list(
+        paths[0], sorted(labels, key=lambda name: (not _is_background(name), name))
+    )
 
 
 def draw_labelme(path: Path, classes: ClassList) -> np.ndarray:
@@ -127,15 +169,21 @@ def draw_labelme(path: Path, classes: ClassList) -> np.ndarray:
             a shape without an area.
     """
     (width, height), shapes = _shapes(path)
-    ids = {entry.name: entry.id for entry in (*classes.classes, *classes.void)}
-    rest = ids.get(BACKGROUND, ids.get(f"_{BACKGROUND}_", 0))
+    ids = {entry.name: entry.id for entry in _entries(classes)}
+    rest = _background(classes)
+    if rest is None:
+        raise UserError(
+            f"{path}: pixels without a shape are the background, which the classes do "
+            f"not have ({', '.join(ids)}): add it to the list; --ignore background "
+            "makes it void"
+        )
     drawn = []
     for label, kind, points in shapes:
         if label not in ids:
             raise UserError(f"{path}: label {label!r} is no class: {', '.join(ids)}")
         own = Image.new("1", (width, height))
         ink = ImageDraw.Draw(own)
-        if kind == "polygon" and len(points) > 2:
+        if kind in ("polygon", "rectangle") and len(points) > 2:
             ink.polygon(points, fill=1, outline=1)
         elif kind == "rectangle" and len(points) == 2:
             low, high = np.min(points, axis=0), np.max(points, axis=0)
@@ -166,12 +214,14 @@ def _shapes(path: Path) -> tuple[tuple[int, int], list[tuple[str, str, list]]]:
         size = int(content["imageWidth"]), int(content["imageHeight"])
         shapes = [
             (
-                str(shape["label"]),
+                str(shape["label"]).strip(),
                 str(shape.get("shape_type", "polygon")),
                 [(float(x), float(y)) for x, y in shape["points"]],
             )
             for shape in content["shapes"]
         ]
+        if not all(np.isfinite(points).all() for _, _, points in shapes):
+            raise ValueError("a point that is no number")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: no labelme annotations ({error!r})") from None
     if min(size) < 1 or size[0] * size[1] > _MOST_PIXELS:

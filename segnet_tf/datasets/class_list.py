@@ -1,7 +1,7 @@
 """What the values in masks mean: the classes with their ids and colours, and void."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class ClassEntry:
     name: str
     id: int | None
     colour: Colour | None = None
-    where: str = ""
+    where: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,12 @@ class ClassList:
             named = [
                 entry
                 for entry in (*self.classes, *self.void)
-                if value == (str(entry.id) if value.isdecimal() else entry.name)
+                if (
+                    entry.id == int(value) if value.isdecimal() else entry.name == value
+                )
             ]
             if not named and value.isdecimal() and int(value) <= 255:
-                named = [ClassEntry(f"id {value}", int(value))]
+                named = [ClassEntry(f"id {int(value)}", int(value))]
             if not named:
                 raise UserError(
                     f"ignore: {value!r} is no class: name one of "

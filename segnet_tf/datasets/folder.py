@@ -36,16 +36,15 @@ from segnet_tf.datasets.dataset import (
     split_lines,
 )
 from segnet_tf.datasets.images import read_image
-from segnet_tf.datasets.layouts import Found, stem
+from segnet_tf.datasets.layouts import Found
 from segnet_tf.datasets.masks import check_sizes
+from segnet_tf.datasets.paths import SPLITS, stem
 from segnet_tf.datasets.reading import Reading
 from segnet_tf.datasets.samples import Labelled, Sample, labelled
 from segnet_tf.datasets.value_range import found_range
 from segnet_tf.errors import UserError
 
 __all__ = ["SPLITS", "load"]
-
-SPLITS = tuple(layouts.SPLITS)
 
 _VAL_SHARE = 0.2
 _SEED = "segnet_tf"
@@ -88,7 +87,10 @@ def load(
         raise UserError(f"folder: {root}: no such folder")
     found = _found(root, reading)
     own = labelled(found, reading)
-    classes = own.classes.ignoring(reading.ignored)
+    ignored = reading.ignored
+    if reading.ignore in own.classes.names:  # a name with a comma in it
+        ignored = (reading.ignore,)
+    classes = own.classes.ignoring(ignored)
     samples = _samples(found, own, split)
     paths = tuple(sample.image for sample in samples)
     info = DatasetInfo(
@@ -96,9 +98,11 @@ def load(
         classes.names,
         classes.colours,
         channels=channels,
-        value_range=reading.value_range or found_range(paths),
+        value_range=_range(paths, channels, reading),
     )
     reader = _Reader(samples, info, replace(own, classes=classes))
+    if not samples:
+        raise UserError(f"folder: {root}: no images in the split {split!r:.80}")
     loaded = Split(
         info,
         Path(split).stem,
@@ -111,6 +115,12 @@ def load(
     )
     _refuse_what_all_share(loaded, samples, bool(classes.ids_of_colours))
     return loaded
+
+
+def _range(paths, channels: int, reading: Reading) -> tuple[float, float] | None:
+    """The range of the images; None if they have 8 bits, even if `reading` has one."""
+    found = found_range(paths, channels)
+    return found and (reading.value_range or found)
 
 
 def _found(root: Path, reading: Reading) -> Found:
@@ -131,6 +141,7 @@ class _Reader:
         self._counts: dict[int, tuple[int, int, int]] = {}
 
     def __call__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The image and the labels of a sample; see `Split.read`."""
         sample, info = self._samples[index], self._info
         if sample.missing:
             raise UserError(sample.missing)
@@ -156,7 +167,10 @@ class _Reader:
         text = f"0 to {listed[-1]}" if whole else ", ".join(map(str, listed))
         hint = ""
         if set(ids.tolist()) == {0}:
-            hint = ": --ignore 0 makes it void"
+            hint = (
+                ": --ignore 0 makes it void; if the ids in the masks count from 0, "
+                "take those in the list out"
+            )
         elif whole and set(ids.tolist()) == {len(listed)}:
             hint = ": if ids count from 1, write them before the names"
         return (
@@ -235,15 +249,28 @@ def _samples(found: Found, own: Labelled, split: str) -> list[Sample]:
         raise MissingSplit(
             f"folder: {found.root} has no split {split!r}; it has {', '.join(places)}"
         )
+    samples = every("")
+    if not lists:
+        return _seeded_share(samples, split, found.root)
+    pool = samples
+    if "all" in lists:
+        pool = _listed("the list of all images", lists["all"], samples)
     if split in lists:
-        return _listed(f"the list of {split}", lists[split], every(""))
-    other = {"train": "val", "val": "train"}.get(split, "")
-    if other in lists:
-        samples = every("")
-        taken = _listed(f"the list of {other}", lists[other], samples)
-        rest = {sample.image for sample in taken}
-        return [sample for sample in samples if sample.image not in rest]
-    return _seeded_share(every(""), split, found.root)
+        return _listed(f"the list of {split}", lists[split], samples)
+    taken = [
+        sample.image
+        for other, lines in lists.items()
+        if other != "all"
+        for sample in _listed(f"the list of {other}", lines, samples)
+    ]
+    rest = [sample for sample in pool if sample.image not in taken]
+    if not rest and split == "train":
+        raise UserError(f"folder: {found.root}: the lists leave no image to train")
+    # If both train and val are without a list, the rest is divided.
+    both = split != "test" and not lists.keys() & {"train", "val"}
+    if split == "test" or not rest:
+        raise MissingSplit(f"folder: {found.root} has no list of {split}")
+    return _seeded_share(rest, split, found.root) if both else rest
 
 
 def _listed(listing: str, lines: Iterable[str], samples: list[Sample]) -> list[Sample]:

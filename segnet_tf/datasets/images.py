@@ -85,7 +85,9 @@ def read_image(
         raise ValueError(f"channels must be one of {[*CHANNELS]}, not {channels!r}")
     with opened(path) as image:
         if value_range and (deep := _deep_pixels(path, image)) is not None:
-            pixels = scaled_to_bytes(deep, value_range)
+            # A fourth band is no alpha to lay on white.
+            bands = deep[..., :3] if deep.ndim == 3 and channels != 4 else deep
+            pixels = scaled_to_bytes(bands, value_range)
             turned = _turned(Image.fromarray(pixels), image)
         else:
             turned = upright(image)
@@ -198,7 +200,8 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
     try:
         if file.stat().st_size == 0:
             raise UserError("empty file")
-        with Image.open(file, formats=_FORMATS) as image:
+        # Given a name, Pillow maps some files into memory, and turns them wrongly.
+        with file.open("rb") as handle, Image.open(handle, formats=_FORMATS) as image:
             yield image
     except UserError as error:
         raise UserError(f"{name}: {error}") from None

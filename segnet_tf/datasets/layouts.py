@@ -5,38 +5,22 @@ folders as they are, with a folder of each split inside them, or around them. Up
 lower case are the same. A downloaded archive may have all this inside another folder.
 """
 
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from pathlib import Path
 
-from segnet_tf.datasets.dataset import listed_lines
-from segnet_tf.datasets.images import IMAGE_SUFFIXES
 from segnet_tf.datasets.known_classes import CITYSCAPES_CLASSES, VOC_CLASSES
+from segnet_tf.datasets.paths import (
+    SPLIT_NAMES,
+    SPLITS,
+    class_file,
+    images_in,
+    matching,
+    split_lists,
+)
 from segnet_tf.errors import UserError
 
-__all__ = ["LAYOUTS", "SPLITS", "Found", "Layout", "find", "given", "images_in", "stem"]
-
-SPLITS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "validate", "dev", "eval"),
-    "test": ("test", "testing"),
-}
-"""Each split, and the names that folders and lists give it."""
-
-_SPLIT_NAMES = [(split, name) for split, names in SPLITS.items() for name in names]
-
-CLASS_FILES = (
-    "classes.txt",
-    "class_dict.csv",
-    "codes.txt",
-    "labelmap.txt",
-    "label_colors.txt",
-    "labels.txt",
-    "_classes.csv",
-)
-"""Files that list the classes; the first one that is there counts."""
+__all__ = ["LAYOUTS", "Found", "Layout", "find", "given"]
 
 
 @dataclass(frozen=True)
@@ -52,11 +36,10 @@ class Layout:
         image_end: the end of an image's name that its mask's name does not have.
         mask_end: the end of a mask's name that its image's does not have; None: the one
             that the masks share.
-        lists: the text file of the images of a split. If only one of train and val is
-            listed, the other one has the rest.
+        lists: the text file of the images of a split, if no folder is a split's.
         beside: a file in the folder of the images that tells the layout from others.
-        classes: the text of a class list, used if no file lists the classes. Ids that
-            it does not list are void.
+        classes: the text of a class list, used if no file lists the classes.
+        rest_is_void: whether an id that this text does not list is void, not a mistake.
     """
 
     name: str
@@ -65,9 +48,10 @@ class Layout:
     kind: str = "masks"
     image_end: str = ""
     mask_end: str | None = None
-    lists: str | None = None
+    lists: str = "{split}.txt"
     beside: str | None = None
     classes: str | None = None
+    rest_is_void: bool = False
 
     def patterns(self) -> Iterator[tuple[str, str]]:
         """The places of images and labels, those with a split first."""
@@ -79,7 +63,7 @@ class Layout:
 
 LAYOUTS = (
     Layout("images/ and masks/", "images", "masks"),
-    Layout("images/ and labels/", "images", "labels", lists="{split}.txt"),
+    Layout("images/ and labels/", "images", "labels"),
     Layout("images/ and annotations/", "images", "annotations"),
     Layout(
         "Pascal VOC",
@@ -99,6 +83,7 @@ LAYOUTS = (
         image_end="_leftImg8bit",
         mask_end="_gtFine_labelIds",
         classes=CITYSCAPES_CLASSES,
+        rest_is_void=True,
     ),
     Layout(
         "Roboflow's masks",
@@ -128,7 +113,7 @@ class Found:
         layout: the row of the table.
         root: the folder that the row's paths start from.
         places: split -> where its files lie; the split is "" if no folder is a split's.
-        lists: split -> the lines of its list.
+        lists: split -> the lines of its list; "all": those of a list of all images.
         classes: the file that lists the classes, or None.
     """
 
@@ -161,7 +146,7 @@ def find(root: Path) -> Found:
             )
         if fitting:
             return fitting[0]
-    images = [path for path in _matching(root, "images") if path.is_dir()]
+    images = [path for path in matching(root, "images") if path.is_dir()]
     if images:
         raise UserError(
             f"{images[0]}: no images in it with masks in {root / 'masks'}: put them "
@@ -193,18 +178,29 @@ def _alone_inside(root: Path) -> Iterator[Path]:
 
 
 def given(root: Path, images: str, masks: str, mask_end: str | None) -> Found:
-    """The layout of folders that the user names.
+    """The layout of folders that the user names, from the root or absolute.
 
     Raises:
-        UserError: if a folder is not there.
+        UserError: if a folder is not there, or has no images.
     """
-    for name in (images, masks):
-        if not (root / name).is_dir():
-            raise UserError(f"{root / name}: no such folder")
-    found = _fit(Layout("named", images, masks, mask_end=mask_end), root)
-    if not found:
-        raise UserError(f"{root / images} and {root / masks}: no images in one of them")
-    return found
+    layout = Layout("named", ".", ".", mask_end=mask_end)
+    folders = [root / name for name in (images, masks)]
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder")
+    places = {
+        split: [(image, mask)]
+        for split, alias in SPLIT_NAMES
+        for image in matching(folders[0], alias)
+        for mask in matching(folders[1], alias)
+        if _holds(layout, image, mask)
+    }
+    if not places and _holds(layout, *folders):
+        places = {"": [(folders[0], folders[1])]}
+    if not places:
+        raise UserError(f"{folders[0]} and {folders[1]}: no images in one of them")
+    lists = split_lists(layout.lists, root) if "" in places else {}
+    return Found(layout, root, places, lists, class_file(root, _folders(places)))
 
 
 def _fit(layout: Layout, root: Path) -> Found | None:
@@ -219,9 +215,9 @@ def _fit(layout: Layout, root: Path) -> Found | None:
         inside = "{split}" in images
         if places and not inside:
             break
-        for split, alias in _SPLIT_NAMES if inside else [("", "")]:
-            folders = _matching(root, images.replace("{split}", alias))
-            files = _matching(root, labels.replace("{split}", alias))
+        for split, alias in SPLIT_NAMES if inside else [("", "")]:
+            folders = matching(root, images.replace("{split}", alias))
+            files = matching(root, labels.replace("{split}", alias))
             found, unlabelled = _paired(layout, folders, files)
             if found and places.get(split, found) != found:
                 raise UserError(
@@ -238,8 +234,8 @@ def _fit(layout: Layout, root: Path) -> Found | None:
             raise UserError(f"{folder}: has images, but there are no labels")
     if not places:
         return None
-    lists = _lists(layout, root) if "" in places else {}
-    return Found(layout, root, places, lists, _class_file(root, places))
+    lists = split_lists(layout.lists, root) if "" in places else {}
+    return Found(layout, root, places, lists, class_file(root, _folders(places)))
 
 
 def _paired(
@@ -270,46 +266,5 @@ def _holds(layout: Layout, images: Path, labels: Path) -> bool:
     return labels.is_dir() and any(True for _ in images_in(labels))
 
 
-def _matching(root: Path, pattern: str) -> list[Path]:
-    """The paths below a folder that fit a pattern, in any case, in order."""
-    found = [root]
-    for part in pattern.lower().split("/"):
-        if part != ".":
-            found = [
-                child
-                for path in found
-                if path.is_dir()
-                for child in sorted(path.iterdir())
-                if fnmatch(child.name.lower(), part)
-            ]
-    return found
-
-
-def images_in(folder: Path) -> Iterable[Path]:
-    """The files of a folder with the suffix of an image, without hidden ones."""
-    return (
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
-
-
-def _lists(layout: Layout, root: Path) -> dict[str, list[str]]:
-    if layout.lists is None:
-        return {}
-    return {
-        split: listed_lines(path)
-        for split, alias in _SPLIT_NAMES
-        for path in _matching(root, layout.lists.replace("{split}", alias))
-    }
-
-
-def _class_file(root: Path, places: Mapping[str, Places]) -> Path | None:
-    folders = [root, *(images for pairs in places.values() for images, _ in pairs)]
-    candidates = (folder / name for folder in folders for name in CLASS_FILES)
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def stem(path: Path) -> str:
-    """A file's name without its suffix. Some systems write "ä" as two characters."""
-    return unicodedata.normalize("NFC", path.stem)
+def _folders(places: Mapping[str, Places]) -> list[Path]:
+    return [images for pairs in places.values() for images, _ in pairs]

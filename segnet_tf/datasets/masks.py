@@ -3,9 +3,10 @@
 Every fault of a file raises a `UserError` of one line that names the file.
 """
 
+import operator
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,46 +46,79 @@ def read_mask(
     path: str | os.PathLike,
     colours: Mapping[tuple[int, int, int], int] | None = None,
     tolerance: int = 0,
+    same: Callable[[int, int], bool] = operator.eq,
 ) -> Mask:
     """Reads the class ids of a mask.
 
     The ids are the values of a greyscale image, and the indices of a palette image with
-    any colours. RGB masks are looked up in `colours`, without alpha; if there are no
-    `colours`, all three channels must be equal and hold the ids. If all `colours` are
-    greys, greyscale is looked up, too, and 255 stays 255 unless it is one of them.
+    any colours. RGB masks are looked up in `colours`; if there are no `colours`, all
+    three channels must be equal and hold the ids. If all `colours` are greys, greyscale
+    is looked up, too, and 255 stays 255 unless it is one of them. Pixels that are fully
+    transparent, but not all of them, are `IGNORE_LABEL`.
 
     Args:
         path: the file.
         colours: RGB triple -> class id, 0 to 255.
         tolerance: largest difference, in any channel, between a pixel and the colour
             that it is taken for.
+        same: whether two ids mean the same, such as two of void.
 
     Raises:
-        UserError: if the file is missing or damaged; if it is a JPEG, unless colours
-            are looked up with a tolerance; if it has a fraction, an id above 255 or a
-            colour that is not in `colours`; or if a palette shows an index in the
-            colour of another class (image optimisers reorder palettes).
+        UserError: if the file is missing or damaged; if its compression changes pixels,
+            unless colours are looked up with a tolerance; if it has a fraction, an id
+            above 255 or a colour that is not in `colours`; or if a palette shows an
+            index in the colour of another class (image optimisers reorder palettes).
     """
     colours = colours or {}
     with opened(path) as image:
-        if image.format in ("JPEG", "MPO") and not (colours and tolerance):
-            raise UserError("JPEG changes the ids it stores: save masks as PNG")
+        lossy = image.format if _is_lossy(path, image) else None
         stretch = _STRETCHES.get(raw_mode(image) or "", 1)
         mask = upright(image)
+        by_colour = colours and (
+            all(map(_is_grey, colours))
+            if mask.mode in ("1", "L")
+            else not mask.mode.startswith(("P", "I", "F"))
+        )
+        if lossy and not (by_colour and tolerance):
+            raise UserError(f"{lossy} changes the ids it stores: save masks as PNG")
         if mask.mode == "P":
             ids = np.asarray(mask)
-            _check_palette(mask, ids, colours)
-        elif mask.mode in ("1", "L") and colours and all(map(_is_grey, colours)):
+            _check_palette(mask, ids, colours, same)
+        elif by_colour and mask.mode in ("1", "L"):
             return _looked_up_greys(mask, colours, tolerance)
         elif mask.mode in ("1", "L"):
             ids = np.asarray(mask, np.uint8) // np.uint8(stretch)
         elif mask.mode.startswith(("I", "F")):
             ids = _checked_ids(np.asarray(mask))
-        elif colours:
-            return _looked_up(np.asarray(mask.convert("RGB")), colours, tolerance)
         else:
-            ids = _equal_channels(np.asarray(mask.convert("RGB")))
+            return _of_channels(mask, colours, tolerance)
         return Mask(ids)
+
+
+def _is_lossy(path: str | os.PathLike, image: Image.Image) -> bool:
+    """Whether the file's compression changes pixels."""
+    if image.format == "WEBP":
+        # The first chunk of pixels says it; it may stand behind others.
+        return b"VP8L" not in Path(path).read_bytes()[: 2**16]
+    return image.format in ("JPEG", "MPO", "AVIF")
+
+
+def _of_channels(mask: Image.Image, colours: Mapping, tolerance: int) -> Mask:
+    """The ids of a mask in RGB or RGBA, or in grey with alpha."""
+    pixels = np.asarray(mask.convert("RGB"))
+    clear = np.asarray(mask.convert("RGBA"))[..., 3] == 0
+    if clear.all():
+        clear[:] = False
+    if clear.any():
+        # Programs leave any colour there, often one of a class.
+        pixels = np.where(clear[..., None], pixels[~clear][0], pixels)
+    found = (
+        _looked_up(pixels, colours, tolerance)
+        if colours
+        else Mask(_equal_channels(pixels))
+    )
+    ids = np.where(clear, IGNORE_LABEL, found.ids).astype(np.uint8)
+    return replace(found, ids=ids)
 
 
 def read_pair(
@@ -144,7 +178,9 @@ def _checked_ids(pixels: np.ndarray) -> np.ndarray:
     return pixels.astype(np.uint8)
 
 
-def _check_palette(mask: Image.Image, ids: np.ndarray, colours: Mapping) -> None:
+def _check_palette(
+    mask: Image.Image, ids: np.ndarray, colours: Mapping, same: Callable
+) -> None:
     """Refuses a palette that contradicts the colour table; other colours are fine."""
     palette = np.reshape(mask.getpalette("RGB") or [], (-1, 3))
     drawn = {
@@ -152,13 +188,12 @@ def _check_palette(mask: Image.Image, ids: np.ndarray, colours: Mapping) -> None
         for index in np.unique(ids)
         if index < len(palette)
     }
-    if drawn and None not in drawn.values():
-        for index, meant in drawn.items():
-            if index != meant:
-                raise UserError(
-                    f"palette index {index} has the colour of class {meant}, so the "
-                    "palette was reordered: save the mask as RGB or with class ids"
-                )
+    for index, meant in drawn.items():
+        if meant is not None and not same(index, meant):
+            raise UserError(
+                f"palette index {index} has the colour of class {meant}, so the "
+                "palette was reordered: save the mask as RGB or with class ids"
+            )
 
 
 def _is_grey(colour: tuple[int, int, int]) -> bool:

@@ -10,8 +10,9 @@ import numpy as np
 from segnet_tf.datasets.annotations import Coco, draw_labelme, labelme_classes
 from segnet_tf.datasets.class_file import parsed_classes, read_classes
 from segnet_tf.datasets.class_list import ClassList
-from segnet_tf.datasets.layouts import Found, images_in, stem
+from segnet_tf.datasets.layouts import Found
 from segnet_tf.datasets.masks import Mask, read_mask
+from segnet_tf.datasets.paths import images_in, stem
 from segnet_tf.datasets.reading import Reading
 from segnet_tf.errors import UserError
 
@@ -84,19 +85,24 @@ def _masks(found: Found, reading: Reading) -> Labelled:
             )
         classes, source = read_classes(path), path.name
 
+    colours, labels = classes.ids_of_colours, classes.labels
+
+    def same(first: int, second: int) -> bool:
+        return labels[first] == labels[second]
+
     def samples(images: Path, masks: Path) -> list[Sample]:
-        colours = classes.ids_of_colours
         return [
             Sample(
                 image,
                 mask,
-                lambda mask=mask: read_mask(mask, colours, reading.tolerance),
+                lambda mask=mask: read_mask(mask, colours, reading.tolerance, same),
                 missing,
             )
             for image, mask, missing in _pairs(found, images, masks)
         ]
 
-    return Labelled(classes, source, samples, rest_is_void=path is None)
+    rest_is_void = path is None and layout.rest_is_void
+    return Labelled(classes, source, samples, rest_is_void)
 
 
 def _ids_in_use(found: Found) -> str:
@@ -113,6 +119,8 @@ def _ids_in_use(found: Found) -> str:
 
 def _coco(found: Found, reading: Reading) -> Labelled:
     """The labels of a layout with a file of COCO annotations for each place."""
+    if reading.classes:
+        raise UserError(f"classes: {reading.classes}: COCO's files name their classes")
     paths = [path for places in found.places.values() for _, path in places]
     files = {path: Coco(path) for path in paths}
     classes = files[paths[0]].classes

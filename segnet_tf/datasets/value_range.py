@@ -19,8 +19,13 @@ _VALUES = 20_000  # of each image
 _CLIPPED = 0.1  # percent of the values at either end
 
 
-def found_range(paths: Sequence[Path]) -> tuple[float, float] | None:
+def found_range(paths: Sequence[Path], channels: int = 3) -> tuple[float, float] | None:
     """The range of some images, spread over a list of them.
+
+    Args:
+        paths: of the images.
+        channels: of an image as it is read; a fourth one of the file counts only if it
+            is read.
 
     Returns:
         See `range_of`; None if they have 8 bits, or if none can be read.
@@ -36,6 +41,8 @@ def found_range(paths: Sequence[Path]) -> tuple[float, float] | None:
             # The file itself is reported where all files are read.
             continue
         if pixels is not None:
+            if pixels.ndim == 3 and channels != 4:
+                pixels = pixels[..., :3]
             values = pixels.reshape(-1)
             samples.append(values[:: 1 + len(values) // _VALUES])
     return range_of(np.concatenate(samples)) if samples else None
@@ -48,10 +55,14 @@ def range_of(values: np.ndarray) -> tuple[float, float]:
     half: 0 to 4095 for values up to 4000. Otherwise one value in a thousand is clipped
     at either end; the lower end is 0 unless the values lie far above it.
 
+    A lowest or highest value far from all others is no measurement, but marks pixels
+    without data, such as 65535 or -9999. It does not count.
+
     Args:
         values: of any shape; NaN does not count.
     """
     values = values[np.isfinite(values)]
+    values = _measured(values)
     if not values.size:
         return 0.0, 1.0
     low, high = np.percentile(values, [_CLIPPED, 100 - _CLIPPED]).tolist()
@@ -63,3 +74,16 @@ def range_of(values: np.ndarray) -> tuple[float, float]:
     if 0 <= low < high / 20:
         low = 0.0
     return low, high if high > low else low + 1
+
+
+def _measured(values: np.ndarray) -> np.ndarray:
+    """The values without a lowest and a highest one that stand alone."""
+    levels = np.unique(values)
+    if len(levels) > 3:
+        low, second = levels[[0, 1]].astype(float)
+        before, high = levels[[-2, -1]].astype(float)
+        if high - before > before - second:
+            values = values[values != levels[-1]]
+        if second - low > before - second:
+            values = values[values != levels[0]]
+    return values

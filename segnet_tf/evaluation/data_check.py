@@ -186,7 +186,8 @@ def _class_table(found: list[Findings]) -> list[str]:
     columns = "".join(f"{findings.split.name:>9}" for findings in found)
     lines = [f"{'share of pixels':<{width}}{columns}   images  weight"]
     classes = first.split.info.num_classes
-    weights = median_frequency_weights(first.counts[:, :classes], first.pixels)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a class without a pixel
+        weights = median_frequency_weights(first.counts[:, :classes], first.pixels)
     images = (first.counts > 0).sum(axis=0)
     totals = [findings.counts.sum(axis=0) for findings in found]
     # Splits may have different groups.

@@ -95,6 +95,35 @@ READ = {
     "a byte-order mark and Windows": (
         "\ufeffa\r\nb\r\n", [("a", 0), ("b", 1)], [],
     ),
+    "a heading with spaces": ("id name\n2 a\n0 b\n", [("a", 2), ("b", 0)], []),
+    "a heading in another language": (
+        "ID;Klasse\n1;a\n0;b, c\n", [("a", 1), ("b, c", 0)], [],
+    ),
+    "a comment before the heading": (
+        "# ours\nid,name\n1,a\n0,b\n", [("a", 1), ("b", 0)], [],
+    ),
+    "Excel's separator": ("sep=;\nid;name\n1;a\n0;b\n", [("a", 1), ("b", 0)], []),
+    "a void of -1": ("-1 void\n0 a\n1 b\n", [("a", 0), ("b", 1)], [(None, None)]),
+    "bars": ("2|a\n0|b\n", [("a", 2), ("b", 0)], []),
+    "dashes": ("2-a\n0-b\n", [("a", 2), ("b", 0)], []),
+    "brackets": ("[2] a\n[0] b\n", [("a", 2), ("b", 0)], []),
+    "brackets behind": ("a (2)\nb (0)\n", [("a", 2), ("b", 0)], []),
+    "ids behind and a void without one": (
+        "a 1\nb 0\nvoid\n", [("a", 1), ("b", 0)], [(None, None)],
+    ),
+    "colours in brackets": (
+        "a (255,0,0)\nb rgb(0, 0, 255)\n", [("a", 0, RED), ("b", 1, BLUE)], [],
+    ),
+    "hex first": ("#ff0000 a\n#0000ff b\n", [("a", 0, RED), ("b", 1, BLUE)], []),
+    "colons": ("a:255:0:0\nb:0:0:255\n", [("a", 0, RED), ("b", 1, BLUE)], []),
+    "a quoted colour": ('a,"255,0,0"\nb,"0,0,255"\n',
+                        [("a", 0, RED), ("b", 1, BLUE)], []),
+    "everything quoted": ('"1","a"\n"0","b"\n', [("a", 1), ("b", 0)], []),
+    "bullets": ("- a\n- b\n", [("a", 0), ("b", 1)], []),
+    "two voids of one colour": (
+        "a 255 0 0\nvoid 9 9 9\nignore 9 9 9\n",
+        [("a", 0, RED)], [(1, (9, 9, 9)), (2, (9, 9, 9))],
+    ),
     "labelme": (
         "__ignore__\n_background_\ncat\n",
         [("_background_", 0), ("cat", 1)], [(None, None)],
@@ -117,6 +146,22 @@ def test_what_is_read(kind, tmp_path):
 REFUSED = {
     "a heading alone": ("name\nroad\n", ["line 1, 'name'", "a heading, or a class?"]),
     "YAML": ("names:\n  0: road\n", ["line 1, 'names:'", "a heading"]),
+    "a title": ("My classes:\n0 a\n1 b\n", ["line 1", "a heading"]),
+    "a title without a colon": ("Classes of 2024\n0 a\n1 b\n", ["line 1", "no id"]),
+    "columns that are not known": (
+        "Name,Description\na,bare soil\nb,leaf\n",
+        ["line 1", "a heading"],
+    ),
+    "a count": ("2\na\nb\n", ["line 1", "a heading"]),
+    "a list of JSON": ('["a",\n"b"]\n', ["line 1", "a heading"]),
+    "an object of JSON": ('{"0": "a",\n"1": "b"}\n', ["line 1", "a heading"]),
+    "keys": ("id: 2, name: a\nid: 0, name: b\n", ["line 1", "no keys"]),
+    "a number behind some": ("a 1\nb 0\nc\n", ["line 3", "no number behind"]),
+    "an alpha": ("a 255 0 0 255\nb 0 0 255 255\n", ["line 1", "four numbers"]),
+    "an id and an alpha": ("0 a 255 0 0 9\n1 b 0 0 255 8\n", ["four numbers"]),
+    "a short hex colour": ("a #3a3\nb #00f\n", ["line 1", "six digits"]),
+    "a void of a class's colour": ("a 1 2 3\nvoid 1 2 3\n", ["colour of a class"]),
+    "a class of -1": ("-1 a\n0 b\n", ["line 1", "id -1"]),
     "some ids": ("0 a\n1 b\nc\n", ["line 3, 'c'", "has no id"]),
     "a name twice": ("a\nb\na\n", ["line 3, 'a'", "same name as in line 1"]),
     "a name in two cases": ("Car\ncar\n", ["line 2", "same name"]),

@@ -377,6 +377,68 @@ def test_names_the_place_of_an_unknown_colour(tmp_path):
     assert "colour (1, 2, 3) at x 5, y 2" in message and "4.2%" in message
 
 
+def test_a_reordered_palette_beside_unlisted_colours(tmp_path):
+    """The void of a labelling program is often of a colour that no list has."""
+    palette = bytes([200, 10, 10, 0, 0, 0, 10, 200, 10, 9, 9, 9])
+    data = png(INDICES, 3, 8, [(b"PLTE", palette)])
+    assert "palette was reordered" in refusal(tmp_path, data, read_mask, colours=TABLE)
+
+
+def test_two_ids_of_void_are_the_same(tmp_path):
+    palette = bytes([0, 0, 0, 200, 10, 10, 10, 200, 10, 255, 255, 255])
+    data = png(INDICES, 3, 8, [(b"PLTE", palette)])
+    words = "index 3 has the colour of class 255"
+    assert words in refusal(tmp_path, data, read_mask, colours=TABLE)
+    both_void = {3, 255}
+    mask = read(tmp_path, data, read_mask, colours=TABLE,
+        same=lambda a, b: a == b or {a, b} == both_void)  # fmt: skip
+    assert_array_equal(mask.ids, INDICES)
+
+
+@pytest.mark.parametrize("form", ["WEBP", "JPEG"])
+def test_lossy_compression_is_for_colours_with_a_tolerance(form, tmp_path):
+    grey = encoded(Image.fromarray(INDICES * np.uint8(9)), form, quality=60)
+    words = f"{form} changes the ids"
+    # WebP has no grey: there, colours are looked up.
+    for tolerance in (0, 32) if form == "JPEG" else (0,):
+        assert words in refusal(
+            tmp_path, grey, read_mask, colours=BLOCK_COLOURS, tolerance=tolerance
+        )
+    bands = np.array(list(BLOCK_COLOURS), np.uint8)[BLOCKS]
+    colour = encoded(Image.fromarray(bands), form, quality=90)
+    assert words in refusal(tmp_path, colour, read_mask, colours=BLOCK_COLOURS)
+    mask = read(tmp_path, colour, read_mask, colours=BLOCK_COLOURS, tolerance=40)
+    assert (mask.ids == BLOCKS).mean() > 0.8
+
+
+def test_transparent_pixels_are_void(tmp_path):
+    alpha = np.full(INDICES.shape, 255, np.uint8)
+    alpha[0] = 0
+    pixels = np.dstack([TABLE_COLOURS, alpha])
+    pixels[0, :, :3] = (1, 2, 3)  # what programs leave there
+    mask = read(tmp_path, png(pixels, 6), read_mask, colours=TABLE)
+    assert (mask.ids[0] == 255).all()
+    assert_array_equal(mask.ids[1:], TABLE_IDS[1:])
+    # If nothing would be left, the alpha means nothing.
+    pixels = np.dstack([TABLE_COLOURS, alpha * 0])
+    mask = read(tmp_path, png(pixels, 6), read_mask, colours=TABLE)
+    assert_array_equal(mask.ids, TABLE_IDS)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_turned_tiff_files(dtype, orientation, tmp_path):
+    """Pillow shears some of them if it may map the file into memory."""
+    pixels = np.arange(60, dtype=dtype).reshape(6, 10)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / "a.tif", exif=exif)
+    turns = {1: 0, 3: 2, 6: -1, 8: 1}[orientation]
+    value_range = (0, 255) if dtype == np.uint16 else None
+    found = read_image(tmp_path / "a.tif", 1, value_range)[..., 0]
+    assert_array_equal(found, np.rot90(pixels, turns))
+
+
 BLOCKS = np.kron(np.arange(3).reshape(1, 3), np.ones((32, 32), int)).astype(np.uint8)
 BLOCK_COLOURS = {(0, 0, 0): 0, (200, 10, 10): 1, (10, 200, 10): 2}
 

@@ -10,6 +10,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image, ImageDraw
 
 from segnet_tf.datasets import folder, registry
+from segnet_tf.datasets.dataset import MissingSplit
 from segnet_tf.datasets.layouts import LAYOUTS, find
 from segnet_tf.datasets.reading import Reading
 from segnet_tf.errors import UserError
@@ -211,6 +212,86 @@ def test_the_suffix_chooses_among_several_masks(tmp_path):
             assert_array_equal(labels, labels_of(int(image[0, 0, 0]) + 5))
 
 
+def unsplit(root, count=10):
+    for number in range(count):
+        photo(root / "images" / f"p{number}.png", number)
+        put(root / "masks" / f"p{number}.png", labels_of(number))
+    text(root / "classes.txt", "\n".join(NAMES))
+
+
+def loaded(root) -> dict[str, list[int]]:
+    found = {}
+    for split in ("train", "val", "test"):
+        try:
+            found[split] = sorted(numbers(folder.load(split, root)))
+        except MissingSplit:
+            pass
+    return found
+
+
+def test_lists_of_the_splits(tmp_path):
+    unsplit(tmp_path)
+    text(tmp_path / "val.txt", "p1.png\np2\n")
+    assert loaded(tmp_path) == {"train": [0, 3, 4, 5, 6, 7, 8, 9], "val": [1, 2]}
+    text(tmp_path / "test.txt", "images\\p0.png\n")
+    assert loaded(tmp_path) == {
+        "train": [3, 4, 5, 6, 7, 8, 9],
+        "val": [1, 2],
+        "test": [0],
+    }
+    (tmp_path / "val.txt").unlink()
+    text(tmp_path / "train.txt", "p5\np6\n")
+    assert loaded(tmp_path) == {
+        "train": [5, 6], "val": [1, 2, 3, 4, 7, 8, 9], "test": [0],
+    }  # fmt: skip
+    (tmp_path / "train.txt").unlink()
+    found = loaded(tmp_path)
+    assert 0 not in found["train"] + found["val"] and len(found["val"]) == 2
+    text(tmp_path / "trainval.txt", "".join(f"p{n}\n" for n in range(5, 10)))
+    found = loaded(tmp_path)
+    assert sorted(found["train"] + found["val"]) == [5, 6, 7, 8, 9]
+
+
+def test_lists_that_contradict(tmp_path):
+    unsplit(tmp_path)
+    everything = "".join(f"p{n}\n" for n in range(10))
+    text(tmp_path / "val.txt", everything)
+    with pytest.raises(UserError, match="the lists leave no image to train"):
+        folder.load("train", tmp_path)
+    text(tmp_path / "valid.txt", "p1\n")
+    with pytest.raises(UserError, match="valid.txt both list val"):
+        folder.load("train", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["photos/", "./photos", "photos [2020]", "absolute"])
+def test_ways_to_name_a_folder(name, tmp_path):
+    unsplit(tmp_path)
+    (tmp_path / "images").rename(tmp_path / name.strip("./").replace("absolute", "x"))
+    given = str(tmp_path / "x") if name == "absolute" else name
+    split = folder.load("train", tmp_path, reading=Reading(images=given))
+    assert len(split) == 8
+
+
+def test_class_files_that_differ_or_have_another_name(tmp_path):
+    MADE["Roboflow's masks"](tmp_path)
+    text(tmp_path / "valid/_classes.csv", "Pixel Value, Class\n0, a\n1, b\n2, c\n")
+    with pytest.raises(UserError, match="_classes.csv differ: choose with --classes"):
+        folder.load("train", tmp_path)
+    voc(tmp_path / "voc")
+    text(tmp_path / "voc/our-classes.txt", "\n".join(NAMES))
+    with pytest.raises(UserError, match="our-classes.txt: a list of classes. Name it"):
+        folder.load("train", tmp_path / "voc")
+    (tmp_path / "voc/our-classes.txt").rename(tmp_path / "voc/Class_Names.txt")
+    assert folder.load("train", tmp_path / "voc").info.classes == NAMES
+
+
+def test_ids_that_voc_does_not_have(tmp_path):
+    voc(tmp_path)
+    put(tmp_path / "SegmentationClass/p2.png", labels_of(2) + np.uint8(21))
+    with pytest.raises(UserError, match="class id 23, but the class list of Pascal"):
+        folder.load("val", tmp_path)
+
+
 def test_two_layouts_at_once(tmp_path):
     plain(tmp_path, "images/{}", "masks/{}")
     plain(tmp_path, "images/{}", "annotations/{}")
@@ -250,9 +331,11 @@ def squares(number: int) -> list[tuple[str, list[tuple[int, int]]]]:
     return [("stem", stem), ("leaf", leaf)]
 
 
-def drawn(number: int, names=("background", "leaf", "stem")) -> np.ndarray:
+def drawn(
+    number: int, names=("background", "leaf", "stem"), rest: int = 0
+) -> np.ndarray:
     """The labels of `squares` as Pillow draws them, corners included."""
-    mask = Image.new("L", SHAPE[::-1], 0)
+    mask = Image.new("L", SHAPE[::-1], rest)
     for name, corners in reversed(squares(number)):
         ImageDraw.Draw(mask).polygon(corners, fill=names.index(name))
     return np.asarray(mask)
@@ -399,7 +482,9 @@ def test_faulty_coco(tmp_path):
     content["annotations"][0]["category_id"] = 99
     path.write_text(json.dumps(content))
     split = registry.load("folder", "train", tmp_path)
-    with pytest.raises(UserError, match="p0.png: an annotation is wrong .*99"):
+    with pytest.raises(
+        UserError, match="p0.png: an annotation is wrong .no category 99"
+    ):
         split.read(0)
     split.read(1)
     content["categories"].pop()
@@ -412,6 +497,58 @@ def test_faulty_coco(tmp_path):
     path.write_text("{")
     with pytest.raises(UserError, match="not readable as JSON"):
         registry.load("folder", "val", tmp_path)
+
+
+def test_what_coco_files_may_have(tmp_path):
+    """Void, a background of its own, blanks; and what has no meaning."""
+    files = coco(tmp_path, "images", "annotations.json")
+    path = tmp_path / "annotations.json"
+    content = files[path]
+
+    def read(**changes):
+        path.write_text(json.dumps({**content, **changes}))
+        return registry.load("folder", "train", tmp_path)
+
+    names = [{"id": 0, "name": "_Background_"}, {"id": 3, "name": " leaf "}]
+    split = read(categories=[*names, {"id": 7, "name": "void"}])
+    assert split.info.classes == ("_Background_", "leaf")
+    assert set(np.unique(split.read(0)[1])) == {0, 1, 255}
+    for changes, words in [
+        ({"categories": [*content["categories"], {"id": 7, "name": "x"}]}, "id is"),
+        ({"images": content["images"][:2]}, "2 annotations are of images that are not"),
+        (
+            {"annotations": [{**one, "image_id": str(one["image_id"])}
+                             for one in content["annotations"]]},
+            "6 annotations are of images",
+        ),
+        ({"images": [*content["images"], content["images"][0]]}, "an image is there"),
+        (
+            {"categories": [{"id": n, "name": f"n{n}"} for n in range(300)]},
+            "301 classes, at most 255",
+        ),
+        ({"categories": [{"id": 3, "name": "a\nb"}]}, "can be printed"),
+    ]:  # fmt: skip
+        with pytest.raises(UserError, match=words) as caught:
+            read(**changes)
+        assert "\n" not in str(caught.value)
+    bare = [{k: v for k, v in one.items() if k != "segmentation"} for one in
+            content["annotations"]]  # fmt: skip
+    with pytest.raises(UserError, match="has no segmentation"):
+        read(annotations=bare)
+    reading = Reading(classes="x.txt")
+    with pytest.raises(UserError, match="COCO's files name their classes"):
+        registry.load("folder", "train", tmp_path, reading=reading)
+
+
+def test_labelme_lists_must_have_the_background(tmp_path):
+    labelme(tmp_path)
+    text(tmp_path / "labels.txt", "__ignore__\nleaf\nstem\n")
+    with pytest.raises(UserError, match="pixels without a shape are the background"):
+        registry.load("folder", "val", tmp_path)
+    text(tmp_path / "labels.txt", "leaf\nstem\nBackground\n")
+    split = registry.load("folder", "val", tmp_path)
+    assert_array_equal(split.read(0)[1], drawn(2, ("leaf", "stem", "background"),
+        rest=2))  # fmt: skip
 
 
 def test_coco_without_pycocotools(tmp_path, monkeypatch):

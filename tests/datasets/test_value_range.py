@@ -42,9 +42,35 @@ def test_the_range_of_values(values, expected):
 
 def test_reflectances_are_clipped_at_the_bright_end():
     """Most lie below 3,000, a few clouds at 16,000."""
-    values = np.append(RNG.integers(0, 3000, 100_000), [16_000] * 50)
+    clouds = RNG.integers(3000, 16_000, 50)
+    values = np.append(RNG.integers(0, 3000, 100_000), clouds)
     low, high = range_of(values)
     assert low == 0 and 2990 <= high <= 3000
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.append(RNG.integers(0, 4000, 9999), [65535] * 300),
+        np.append(RNG.integers(0, 4000, 9999), [-9999] * 300),
+    ],
+)
+def test_what_marks_pixels_without_data_does_not_count(values):
+    assert range_of(values) == (0, 4095)
+    low, high = range_of(values / 4000)
+    assert low == 0 and 0.99 < high < 1.01
+
+
+def test_a_fourth_band_counts_only_if_it_is_read(tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    pixels = RNG.integers(0, 4000, (6, 8, 4)).astype(np.uint16)
+    pixels[..., 3] = 65535
+    path = tmp_path / "deep.tif"
+    cv2.imwrite(str(path), pixels)
+    assert found_range([path]) == (0, 4095)
+    rgb = pixels[..., [2, 1, 0]]
+    read = read_image(path, 3, (0, 4095))
+    assert_array_equal(read, scaled_to_bytes(rgb, (0, 4095)))
 
 
 def save(path, pixels):

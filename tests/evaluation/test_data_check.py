@@ -284,6 +284,29 @@ def test_12_bits(leaves, capsys):
     assert "nearly black" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("sheet", "words"),
+    [
+        ("s.txt", "end its name in .png"),
+        ("leaves/s.png", "would lie in the folder of the data"),
+    ],
+)
+def test_sheets_that_cannot_be(sheet, words, leaves):
+    with pytest.raises(UserError, match=words):
+        run("folder", "--data-dir", leaves, "--sheet", sheet)
+
+
+def test_the_data_folder_stays_as_it_is(leaves, monkeypatch):
+    monkeypatch.chdir(leaves)
+    with pytest.raises(UserError, match="name another place with --sheet"):
+        run("folder", "--data-dir", ".")
+
+
+def test_a_range_is_for_deep_images(leaves, capsys):
+    assert run("folder", "--data-dir", leaves, "--range", "0-10") == 0
+    assert "more than 8 bits" not in capsys.readouterr().out
+
+
 def test_pictures_can_be_written(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     flags = ("--write", "out", "--split=test", "--count=2")

@@ -1,0 +1,120 @@
+"""Finds the folders and files of a data set by their names."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+from segnet_tf.datasets.dataset import listed_lines
+from segnet_tf.datasets.images import IMAGE_SUFFIXES
+from segnet_tf.errors import UserError
+
+__all__ = [
+    "SPLITS",
+    "SPLIT_NAMES",
+    "class_file",
+    "images_in",
+    "matching",
+    "split_lists",
+    "stem",
+]
+
+SPLITS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "validate", "dev", "eval"),
+    "test": ("test", "testing"),
+}
+"""Each split, and the names that folders and lists give it."""
+
+SPLIT_NAMES = [(split, name) for split, names in SPLITS.items() for name in names]
+
+CLASS_FILES = (
+    "classes.txt",
+    "class_dict.csv",
+    "codes.txt",
+    "labelmap.txt",
+    "label_colors.txt",
+    "labels.txt",
+    "_classes.csv",
+    "class_names.txt",
+    "classes.csv",
+)
+"""Files that list the classes, in upper or lower case; the first one that is there
+counts."""
+
+
+def matching(root: Path, pattern: str) -> list[Path]:
+    """The paths below a folder that fit a pattern, in any case, in order."""
+    found = [root]
+    for part in pattern.lower().split("/"):
+        if part != ".":
+            found = [
+                child
+                for path in found
+                if path.is_dir()
+                for child in sorted(path.iterdir())
+                if fnmatch(child.name.lower(), part)
+            ]
+    return found
+
+
+def images_in(folder: Path) -> Iterable[Path]:
+    """The files of a folder with the suffix of an image, without hidden ones."""
+    return (
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    )
+
+
+def split_lists(pattern: str, root: Path) -> dict[str, list[str]]:
+    """The lines of the list of each split, and, as "all", of a list of all images.
+
+    Args:
+        pattern: a path from the root, with `{split}` in it.
+        root: the folder of the data set.
+
+    Raises:
+        UserError: if two files list one split.
+    """
+    found: dict[str, Path] = {}
+    for split, alias in [*SPLIT_NAMES, ("all", "trainval")]:
+        for path in matching(root, pattern.replace("{split}", alias)):
+            if split in found:
+                raise UserError(f"{found[split]} and {path.name} both list {split}")
+            found[split] = path
+    return {split: listed_lines(path) for split, path in found.items()}
+
+
+def class_file(root: Path, inside: Sequence[Path]) -> Path | None:
+    """The file that lists the classes, or None.
+
+    Args:
+        root: the folder of the data set.
+        inside: other folders to look in.
+
+    Raises:
+        UserError: if the splits have lists that differ, or if a file seems to be such a
+            list, but has another name.
+    """
+    found = [
+        path
+        for name in CLASS_FILES
+        for folder in (root, *inside)
+        for path in matching(folder, name)
+        if path.is_file()
+    ]
+    others = [path for path in found if path.name == found[0].name]
+    if len({path.read_bytes() for path in others}) > 1:
+        raise UserError(f"{others[0]} and {others[1]} differ: choose with --classes")
+    if found:
+        return found[0]
+    for path in sorted(root.iterdir()):
+        if path.suffix in (".txt", ".csv") and "class" in path.name.lower():
+            raise UserError(f"{path}: a list of classes? Name it with --classes")
+    return None
+
+
+def stem(path: Path) -> str:
+    """A file's name without its suffix. Some systems write "ä" as two characters."""
+    return unicodedata.normalize("NFC", path.stem)
