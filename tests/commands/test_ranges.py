@@ -27,7 +27,7 @@ SIZE = (64, 96)
 def model():
     from networks import network
 
-    return network("segnet_lite")
+    return network("segnet_basic")
 
 
 @pytest.fixture
@@ -73,6 +73,7 @@ def test_an_image_that_is_nearly_black_to_the_model(model, deep, tmp_path, capsy
     )
 
 
+@pytest.mark.slow
 def test_training_and_scoring_on_12_bits(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_leaves(tmp_path / "camera", 5, 96, 72, "12-bit")

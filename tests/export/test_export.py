@@ -114,7 +114,13 @@ GPU_OPERATORS = set(
 )
 
 
-@pytest.mark.parametrize("name", ["segnet_lite", "segnet_basic", "fcn8s"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "segnet_basic",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("segnet_lite", "fcn8s")),
+    ],
+)
 def test_a_file_for_gpus_has_only_their_operators(name, tmp_path):
     model, size = network(name), (64, 64)
     scores, used = {}, {}

@@ -56,9 +56,12 @@ def segmented(path, image, folder):
 
 
 @pytest.fixture(scope="module")
-def model():
+def models():
     pytest.importorskip("mediapipe", reason="mediapipe is not installed")
-    return load_model(SHIPPED_MODELS / "segnet_lite_synthetic" / "model.keras")
+    from networks import network
+
+    path = SHIPPED_MODELS / "segnet_lite_synthetic" / "model.keras"
+    return {"random": network("segnet_basic"), "shipped": load_model(path)}
 
 
 SCENES = [draw_scene(5, index, *SIZE)[0] for index in range(2)]
@@ -68,16 +71,19 @@ SCENES = [draw_scene(5, index, *SIZE)[0] for index in range(2)]
     "options",
     [
         {},
+        pytest.param({"network": "shipped"}, marks=pytest.mark.slow),
         pytest.param({"input": "float32"}, marks=pytest.mark.slow),
         pytest.param({"quantize": "float16"}, marks=pytest.mark.slow),
         pytest.param(
-            {"quantize": "int8", "calibration": SCENES * 50}, marks=pytest.mark.slow
+            {"network": "shipped", "quantize": "int8", "calibration": SCENES * 50},
+            marks=pytest.mark.slow,
         ),
     ],
-    ids=["uint8", "float32", "float16", "int8"],
+    ids=["uint8", "shipped", "float32", "float16", "int8"],
 )
-def test_mediapipe_gives_our_labels(options, model, tmp_path):
-    path = tmp_path / "m.tflite"
+def test_mediapipe_gives_our_labels(options, models, tmp_path):
+    path, options = tmp_path / "m.tflite", dict(options)
+    model = models[options.pop("network", "random")]
     metadata = export_tflite(model, path, INFO, SIZE, consumer="mediapipe", **options)
     assert read_metadata(path) == metadata, "ours is there as well"
     scene = draw_scene(9, 0, *SIZE)[0]

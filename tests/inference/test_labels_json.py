@@ -127,7 +127,7 @@ def lite(tmp_path_factory):
     from networks import network
 
     path = tmp_path_factory.mktemp("lite") / "m.tflite"
-    export_tflite(network("segnet_lite"), path, INFO, (64, 96))
+    export_tflite(network("segnet_basic"), path, INFO, (64, 96))
     return path
 
 
