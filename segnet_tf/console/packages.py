@@ -37,7 +37,11 @@ def _install_command(package: str) -> str:
     return shlex.join(["pip", "install", *(missing or [package])])
 
 
-MODULES = {"ai_edge_litert": "ai-edge-litert", "PIL": "pillow"}
+MODULES = {
+    "PIL": "pillow",
+    "ai_edge_litert": "ai-edge-litert",
+    "cv2": "opencv-python-headless",
+}
 """Imported names of packages that are installed under another one."""
 
 

@@ -11,7 +11,6 @@ that only the schema comes from there.
 import os
 import zipfile
 
-import flatbuffers
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as tflite
 from tensorflow.lite.tools import flatbuffer_utils
@@ -110,6 +109,8 @@ def _softmax(schema):
 
 
 def _packed(table, identifier: bytes) -> bytes:
+    import flatbuffers
+
     builder = flatbuffers.Builder(0)
     builder.Finish(table.Pack(builder), identifier)
     return bytes(builder.Output())
