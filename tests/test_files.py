@@ -152,6 +152,7 @@ def test_predict_on_a_full_disk(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_export_on_a_full_disk(tmp_path):
     flags = ("--model", "synthetic", "--size", "64x96", "--output", "m.tflite")
     line = refused(limited(1, ROOT / "export.py", *flags, cwd=tmp_path))

@@ -25,7 +25,7 @@ PREDICT = "requirements-predict.txt"
 ALL = "requirements.txt"
 DEVELOPMENT = "requirements-dev.txt"
 
-IMPORT_NAMES = {"pillow": "PIL"}
+IMPORT_NAMES = {"opencv-python-headless": "cv2", "pillow": "PIL"}
 """Of packages that are imported by another name than they are installed by."""
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -86,6 +86,7 @@ def test_keras_settings_of_another_framework(tmp_path):
     assert result.stdout.splitlines()[-1] == "tensorflow (1, 32, 48, 11) float32"
 
 
+@pytest.mark.slow
 def test_a_value_that_keras_does_not_know(tmp_path):
     result = run(BUILD, tmp_path, KERAS_HOME=keras_json(tmp_path, floatx="float8"))
     assert result.returncode == 2 and result.stderr.count("\n") == 1
@@ -103,7 +104,7 @@ def test_variables_that_would_shorten_a_training(monkeypatch):
     ("variables", "words"),
     [
         ({"KERAS_BACKEND": "jax"}, "not installed"),
-        ({"KERAS_HOME": "here"}, "channels_first"),
+        pytest.param({"KERAS_HOME": "here"}, "channels_first", marks=pytest.mark.slow),
     ],
 )
 def test_the_package_itself_says_what_it_needs(variables, words, tmp_path):
