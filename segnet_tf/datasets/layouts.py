@@ -114,14 +114,17 @@ class Found:
         root: the folder that the row's paths start from.
         places: split -> where its files lie; the split is "" if no folder is a split's.
         lists: split -> the lines of its list; "all": those of a list of all images.
-        classes: the file that lists the classes, or None.
     """
 
     layout: Layout
     root: Path
     places: Mapping[str, Places]
     lists: Mapping[str, list[str]] = field(default_factory=dict)
-    classes: Path | None = None
+
+    def class_file(self) -> Path | None:
+        """The file that lists the classes, or None. Raises as `class_file` of paths."""
+        inside = [images for pairs in self.places.values() for images, _ in pairs]
+        return class_file(self.root, inside)
 
     @property
     def says(self) -> str:
@@ -200,7 +203,7 @@ def given(root: Path, images: str, masks: str, mask_end: str | None) -> Found:
     if not places:
         raise UserError(f"{folders[0]} and {folders[1]}: no images in one of them")
     lists = split_lists(layout.lists, root) if "" in places else {}
-    return Found(layout, root, places, lists, class_file(root, _folders(places)))
+    return Found(layout, root, places, lists)
 
 
 def _fit(layout: Layout, root: Path) -> Found | None:
@@ -235,7 +238,7 @@ def _fit(layout: Layout, root: Path) -> Found | None:
     if not places:
         return None
     lists = split_lists(layout.lists, root) if "" in places else {}
-    return Found(layout, root, places, lists, class_file(root, _folders(places)))
+    return Found(layout, root, places, lists)
 
 
 def _paired(
@@ -264,7 +267,3 @@ def _holds(layout: Layout, images: Path, labels: Path) -> bool:
     if layout.kind == "labelme":
         return any(path.with_suffix(".json").is_file() for path in images_in(images))
     return labels.is_dir() and any(True for _ in images_in(labels))
-
-
-def _folders(places: Mapping[str, Places]) -> list[Path]:
-    return [images for pairs in places.values() for images, _ in pairs]

@@ -70,9 +70,8 @@ def labelled(found: Found, reading: Reading) -> Labelled:
 
 def _masks(found: Found, reading: Reading) -> Labelled:
     """The labels of a layout with a mask for each image."""
-    layout, path = found.layout, found.classes
-    if reading.classes:
-        path = Path(reading.classes)
+    layout = found.layout
+    path = Path(reading.classes) if reading.classes else found.class_file()
     if path is None and layout.classes:
         classes = parsed_classes(layout.classes, layout.name)
         source = f"the class list of {layout.name}"
@@ -148,7 +147,7 @@ def _labelme(found: Found, reading: Reading) -> Labelled:
     folders = [folder for pairs in found.places.values() for folder, _ in pairs]
     every = [file for folder in folders for file in files(folder).values()]
     count = sum(1 for folder in folders for _ in images_in(folder))
-    path = Path(reading.classes) if reading.classes else found.classes
+    path = Path(reading.classes) if reading.classes else found.class_file()
     if path:
         classes, source = read_classes(path), path.name
     else:

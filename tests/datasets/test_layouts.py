@@ -281,6 +281,9 @@ def test_class_files_that_differ_or_have_another_name(tmp_path):
     text(tmp_path / "voc/our-classes.txt", "\n".join(NAMES))
     with pytest.raises(UserError, match="our-classes.txt: a list of classes. Name it"):
         folder.load("train", tmp_path / "voc")
+    reading = Reading(classes=str(tmp_path / "voc/our-classes.txt"))
+    named = folder.load("train", tmp_path / "voc", reading=reading)
+    assert named.info.classes == NAMES
     (tmp_path / "voc/our-classes.txt").rename(tmp_path / "voc/Class_Names.txt")
     assert folder.load("train", tmp_path / "voc").info.classes == NAMES
 
