@@ -13,9 +13,9 @@ from segnet_tf.datasets.known_classes import CITYSCAPES_CLASSES, VOC_CLASSES
 from segnet_tf.datasets.paths import (
     SPLIT_NAMES,
     SPLITS,
+    Tree,
     class_file,
     images_in,
-    matching,
     split_lists,
 )
 from segnet_tf.errors import UserError
@@ -140,7 +140,8 @@ def find(root: Path) -> Found:
             same split, or if the labels of one split are missing.
     """
     for place in (root, *_alone_inside(root)):
-        fitting = [found for layout in LAYOUTS if (found := _fit(layout, place))]
+        tree = Tree(place)
+        fitting = [found for layout in LAYOUTS if (found := _fit(layout, tree))]
         if len(fitting) > 1:
             names = ", ".join(f"{one.layout.name}" for one in fitting)
             raise UserError(
@@ -149,7 +150,7 @@ def find(root: Path) -> Found:
             )
         if fitting:
             return fitting[0]
-    images = [path for path in matching(root, "images") if path.is_dir()]
+    images = [path for path in Tree(root).matching("images") if path.is_dir()]
     if images:
         raise UserError(
             f"{images[0]}: no images in it with masks in {root / 'masks'}: put them "
@@ -188,25 +189,26 @@ def given(root: Path, images: str, masks: str, mask_end: str | None) -> Found:
     """
     layout = Layout("named", ".", ".", mask_end=mask_end)
     folders = [root / name for name in (images, masks)]
+    trees = [Tree(folder) for folder in folders]
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder")
     places = {
         split: [(image, mask)]
         for split, alias in SPLIT_NAMES
-        for image in matching(folders[0], alias)
-        for mask in matching(folders[1], alias)
+        for image in trees[0].matching(alias)
+        for mask in trees[1].matching(alias)
         if _holds(layout, image, mask)
     }
     if not places and _holds(layout, *folders):
         places = {"": [(folders[0], folders[1])]}
     if not places:
         raise UserError(f"{folders[0]} and {folders[1]}: no images in one of them")
-    lists = split_lists(layout.lists, root) if "" in places else {}
+    lists = split_lists(layout.lists, Tree(root)) if "" in places else {}
     return Found(layout, root, places, lists)
 
 
-def _fit(layout: Layout, root: Path) -> Found | None:
+def _fit(layout: Layout, tree: Tree) -> Found | None:
     """The layout with its places in a folder, or None if it has none there.
 
     Raises:
@@ -219,8 +221,8 @@ def _fit(layout: Layout, root: Path) -> Found | None:
         if places and not inside:
             break
         for split, alias in SPLIT_NAMES if inside else [("", "")]:
-            folders = matching(root, images.replace("{split}", alias))
-            files = matching(root, labels.replace("{split}", alias))
+            folders = tree.matching(images.replace("{split}", alias))
+            files = tree.matching(labels.replace("{split}", alias))
             found, unlabelled = _paired(layout, folders, files)
             if found and places.get(split, found) != found:
                 raise UserError(
@@ -237,8 +239,8 @@ def _fit(layout: Layout, root: Path) -> Found | None:
             raise UserError(f"{folder}: has images, but there are no labels")
     if not places:
         return None
-    lists = split_lists(layout.lists, root) if "" in places else {}
-    return Found(layout, root, places, lists)
+    lists = split_lists(layout.lists, tree) if "" in places else {}
+    return Found(layout, tree.root, places, lists)
 
 
 def _paired(

@@ -12,9 +12,9 @@ from segnet_tf.errors import UserError
 __all__ = [
     "SPLITS",
     "SPLIT_NAMES",
+    "Tree",
     "class_file",
     "images_in",
-    "matching",
     "split_lists",
     "stem",
 ]
@@ -43,19 +43,40 @@ CLASS_FILES = (
 counts."""
 
 
-def matching(root: Path, pattern: str) -> list[Path]:
-    """The paths below a folder that fit a pattern, in any case, in order."""
-    found = [root]
-    for part in pattern.lower().split("/"):
-        if part != ".":
-            found = [
-                child
-                for path in found
-                if path.is_dir()
-                for child in sorted(path.iterdir())
-                if fnmatch(child.name.lower(), part)
-            ]
-    return found
+class Tree:
+    """A folder and what is below it; each folder is listed once.
+
+    Attributes:
+        root: the folder.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root
+        self._listed: dict[Path, dict[str, list[Path]]] = {}
+
+    def matching(self, pattern: str) -> list[Path]:
+        """The paths that fit a pattern from the root, in any case, in order."""
+        found = [self.root]
+        for part in pattern.lower().split("/"):
+            if part != ".":
+                found = [child for path in found for child in self._inside(path, part)]
+        return found
+
+    def _inside(self, folder: Path, part: str) -> list[Path]:
+        if folder not in self._listed:
+            names: dict[str, list[Path]] = {}
+            for child in sorted(folder.iterdir()) if folder.is_dir() else ():
+                names.setdefault(child.name.lower(), []).append(child)
+            self._listed[folder] = names
+        names = self._listed[folder]
+        if not set(part) & set("*?["):
+            return names.get(part, [])
+        return [
+            child
+            for name, children in names.items()
+            if fnmatch(name, part)
+            for child in children
+        ]
 
 
 def images_in(folder: Path) -> Iterable[Path]:
@@ -67,19 +88,19 @@ def images_in(folder: Path) -> Iterable[Path]:
     )
 
 
-def split_lists(pattern: str, root: Path) -> dict[str, list[str]]:
+def split_lists(pattern: str, tree: Tree) -> dict[str, list[str]]:
     """The lines of the list of each split, and, as "all", of a list of all images.
 
     Args:
         pattern: a path from the root, with `{split}` in it.
-        root: the folder of the data set.
+        tree: of the folder of the data set.
 
     Raises:
         UserError: if two files list one split.
     """
     found: dict[str, Path] = {}
     for split, alias in [*SPLIT_NAMES, ("all", "trainval")]:
-        for path in matching(root, pattern.replace("{split}", alias)):
+        for path in tree.matching(pattern.replace("{split}", alias)):
             if split in found:
                 raise UserError(f"{found[split]} and {path.name} both list {split}")
             found[split] = path
@@ -97,11 +118,12 @@ def class_file(root: Path, inside: Sequence[Path]) -> Path | None:
         UserError: if the splits have lists that differ, or if a file seems to be such a
             list, but has another name.
     """
+    trees = [Tree(folder) for folder in (root, *inside)]
     found = [
         path
         for name in CLASS_FILES
-        for folder in (root, *inside)
-        for path in matching(folder, name)
+        for tree in trees
+        for path in tree.matching(name)
         if path.is_file()
     ]
     others = [path for path in found if path.name == found[0].name]

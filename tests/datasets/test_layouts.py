@@ -571,3 +571,13 @@ def test_every_row_of_the_table_is_tested():
         "Roboflow's COCO",
     }
     assert {layout.name for layout in LAYOUTS} == tested
+
+
+def test_a_folder_is_not_listed_for_each_row_of_the_table(tmp_path, monkeypatch):
+    """That took 85 s for 20,000 files."""
+    labelme(tmp_path)
+    listed, iterdir = [], Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda self: listed.append(self) or iterdir(
+        self))  # fmt: skip
+    assert find(tmp_path).layout.name == "labelme"
+    assert listed.count(tmp_path) < 10
