@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from segnet_tf.datasets.class_file import check_entries
-from segnet_tf.datasets.class_lines import is_void
 from segnet_tf.datasets.class_list import ClassEntry, ClassList
 from segnet_tf.datasets.dataset import IGNORE_LABEL
 from segnet_tf.errors import UserError
@@ -65,7 +64,7 @@ class Coco:
             if not sound:
                 raise UserError(f"{path}: {what}")
         self.classes = _class_list(path, names.values())
-        ids = {entry.name: entry.id for entry in _entries(self.classes)}
+        ids = {entry.name: entry.id for entry in self.classes.entries}
         self._ids = {key: ids[name.strip()] for key, name in names.items()}
         self._rest = _background(self.classes)
 
@@ -122,21 +121,14 @@ def _class_list(path: Path, names: Iterable[str]) -> ClassList:
     named = [name.strip() for name in names]
     if not any(_is_background(name) for name in named):
         named.insert(0, BACKGROUND)
+    if len(named) > IGNORE_LABEL:
+        raise UserError(f"{path}: {len(named)} classes, at most {IGNORE_LABEL}")
     entries = [
-        ClassEntry(
-            name, index if index < IGNORE_LABEL else None, None, f"{path}: {name!r:.60}"
-        )
+        ClassEntry(name, index, where=f"{path}: {name!r:.60}")
         for index, name in enumerate(named)
     ]
-    if len(entries) > IGNORE_LABEL:
-        raise UserError(f"{path}: {len(entries)} classes, at most {IGNORE_LABEL}")
     check_entries(entries)
-    void = tuple(entry for entry in entries if is_void(entry))
-    return ClassList(tuple(e for e in entries if e not in void), void)
-
-
-def _entries(classes: ClassList) -> tuple[ClassEntry, ...]:
-    return (*classes.classes, *classes.void)
+    return ClassList.of(entries)
 
 
 def _is_background(name: str) -> bool:
@@ -145,7 +137,7 @@ def _is_background(name: str) -> bool:
 
 def _background(classes: ClassList) -> int | None:
     """The id of pixels without an annotation, or None if no class is for them."""
-    return next((e.id for e in _entries(classes) if _is_background(e.name)), None)
+    return next((e.id for e in classes.entries if _is_background(e.name)), None)
 
 
 def labelme_classes(paths: Iterable[Path]) -> ClassList:
@@ -169,7 +161,7 @@ def draw_labelme(path: Path, classes: ClassList) -> np.ndarray:
             a shape without an area.
     """
     (width, height), shapes = _shapes(path)
-    ids = {entry.name: entry.id for entry in _entries(classes)}
+    ids = {entry.name: entry.id for entry in classes.entries}
     rest = _background(classes)
     if rest is None:
         raise UserError(
@@ -199,7 +191,7 @@ def draw_labelme(path: Path, classes: ClassList) -> np.ndarray:
             )
         pixels = np.asarray(own)
         # What has no id is void.
-        value = 255 if ids[label] is None else ids[label]
+        value = IGNORE_LABEL if ids[label] is None else ids[label]
         drawn.append((pixels.sum(), value, pixels))
     result = np.full((height, width), rest, np.uint8)
     for _, value, pixels in sorted(drawn, key=lambda one: -one[0]):

@@ -27,7 +27,6 @@ from segnet_tf.datasets.class_lines import (
     Line,
     colour_of,
     counted,
-    is_void,
     listed,
     whole,
 )
@@ -78,7 +77,8 @@ def parsed_classes(text: str, name: str) -> ClassList:
         entries = listed(lines)
     entries = [_without_id_below_zero(entry) for entry in entries]
     check_entries(entries)
-    classes = tuple(entry for entry in entries if not is_void(entry))
+    found = ClassList.of(entries)
+    classes = found.classes
     if not 1 <= len(classes) <= IGNORE_LABEL:
         raise UserError(f"{name}: {len(classes)} classes, expected 1 to {IGNORE_LABEL}")
     bare = [entry for entry in classes if entry.colour is None]
@@ -87,12 +87,12 @@ def parsed_classes(text: str, name: str) -> ClassList:
             f"{bare[0].where}: {bare[0].name!r} has no colour, but others have one: "
             "give all classes a colour, or none"
         )
-    return ClassList(classes, tuple(entry for entry in entries if is_void(entry)))
+    return found
 
 
 def _without_id_below_zero(entry: ClassEntry) -> ClassEntry:
     """Some programs give void the id -1, which no mask can hold."""
-    below = is_void(entry) and entry.id is not None and entry.id < 0
+    below = entry.is_void and entry.id is not None and entry.id < 0
     return replace(entry, id=None) if below else entry
 
 
@@ -111,14 +111,14 @@ def check_entries(entries: Iterable[ClassEntry]) -> None:
             raise UserError(f"{entry.where}: id {entry.id}, must be 0 to 255")
         # Several lines of void may share what they have.
         kinds = [("name", entry.name.lower()), ("id", entry.id)]
-        kinds += [] if is_void(entry) else [("colour", entry.colour)]
+        kinds += [] if entry.is_void else [("colour", entry.colour)]
         for what, value in kinds:
             if value is not None and seen.setdefault((what, value), entry) is not entry:
                 other = seen[what, value].where.split(": ")[-1]
                 raise UserError(f"{entry.where}: same {what} as in {other}")
-    colours = {entry.colour for entry in entries if not is_void(entry)} - {None}
+    colours = {entry.colour for entry in entries if not entry.is_void} - {None}
     for entry in entries:
-        if is_void(entry) and entry.colour in colours:
+        if entry.is_void and entry.colour in colours:
             raise UserError(f"{entry.where}: has the colour of a class")
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from segnet_tf.datasets.class_list import VOID_NAMES, ClassEntry, Colour
+from segnet_tf.datasets.class_list import ClassEntry, Colour
 from segnet_tf.errors import UserError
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "Line",
     "colour_of",
     "counted",
-    "is_void",
     "listed",
     "whole",
 ]
@@ -46,10 +45,6 @@ Line = tuple[str, str]
 """Where a line stands, for messages, and its text."""
 
 
-def is_void(entry: ClassEntry) -> bool:
-    return entry.name.lower() in VOID_NAMES
-
-
 def whole(number: str | None) -> int | None:
     return None if number is None else int(number)
 
@@ -77,19 +72,19 @@ def listed(lines: list[Line]) -> list[ClassEntry]:
             for (where, _), match in zip(lines, matches, strict=True)
         )
     entries = [_entry(where, line, with_id=True) for where, line in lines]
-    bare = [entry for entry in entries if entry.id is None and not is_void(entry)]
+    bare = [entry for entry in entries if entry.id is None and not entry.is_void]
     if not bare:
         _refuse_four_numbers(entries)
         return entries
     numbered = [entry for entry in entries if entry.id is not None]
-    if len([e for e in numbered if not is_void(e)]) > 1 or entries[0].id == 0:
+    if len([e for e in numbered if not e.is_void]) > 1 or entries[0].id == 0:
         raise UserError(
             f"{bare[0].where}: has no id, but other lines have one: give each class "
             "its id, or none"
         )
     # The number belongs to the name: "2 wheeler".
     entries = [
-        entry if is_void(entry) else _entry(where, line, with_id=False)
+        entry if entry.is_void else _entry(where, line, with_id=False)
         for entry, (where, line) in zip(entries, lines, strict=True)
     ]
     _refuse_four_numbers(entries)
@@ -186,13 +181,13 @@ def _numbered_behind(entries: list[ClassEntry]) -> list[ClassEntry] | None:
     numbered = [
         match
         for entry, match in zip(entries, matches, strict=True)
-        if match and not is_void(replace(entry, name=match["name"]))
+        if match and not replace(entry, name=match["name"]).is_void
     ]
     if len({match["name"] for match in numbered}) < max(2, len(numbered)):
         return None
     found = []
     for entry, match in zip(entries, matches, strict=True):
-        if match is None and not is_void(entry):
+        if match is None and not entry.is_void:
             raise UserError(
                 f"{entry.where}: has no number behind it, but other names have one: "
                 "write ids before all names, as in '0 name'"

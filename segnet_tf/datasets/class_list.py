@@ -1,6 +1,6 @@
 """What the values in masks mean: the classes with their ids and colours, and void."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,6 +42,10 @@ class ClassEntry:
     colour: Colour | None = None
     where: str = field(default="", compare=False)
 
+    @property
+    def is_void(self) -> bool:
+        return self.name.lower() in VOID_NAMES
+
 
 @dataclass(frozen=True)
 class ClassList:
@@ -55,6 +59,20 @@ class ClassList:
 
     classes: tuple[ClassEntry, ...]
     void: tuple[ClassEntry, ...] = ()
+
+    @classmethod
+    def of(cls, entries: Iterable[ClassEntry]) -> "ClassList":
+        """The list of entries, each a class or void by its name."""
+        entries = tuple(entries)
+        return cls(
+            tuple(entry for entry in entries if not entry.is_void),
+            tuple(entry for entry in entries if entry.is_void),
+        )
+
+    @property
+    def entries(self) -> tuple[ClassEntry, ...]:
+        """The classes, then void."""
+        return (*self.classes, *self.void)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -76,7 +94,7 @@ class ClassList:
         """Colour -> id; void without an id has `IGNORE_LABEL`."""
         return {
             entry.colour: IGNORE_LABEL if entry.id is None else entry.id
-            for entry in (*self.classes, *self.void)
+            for entry in self.entries
             if entry.colour
         }
 
@@ -108,7 +126,7 @@ class ClassList:
         for value in values:
             named = [
                 entry
-                for entry in (*self.classes, *self.void)
+                for entry in self.entries
                 if (
                     entry.id == int(value) if value.isdecimal() else entry.name == value
                 )

@@ -257,12 +257,12 @@ def _samples(found: Found, own: Labelled, split: str) -> list[Sample]:
         pool = _listed("the list of all images", lists["all"], samples)
     if split in lists:
         return _listed(f"the list of {split}", lists[split], samples)
-    taken = [
+    taken = {
         sample.image
         for other, lines in lists.items()
         if other != "all"
         for sample in _listed(f"the list of {other}", lines, samples)
-    ]
+    }
     rest = [sample for sample in pool if sample.image not in taken]
     if not rest and split == "train":
         raise UserError(f"folder: {found.root}: the lists leave no image to train")

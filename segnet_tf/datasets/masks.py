@@ -106,19 +106,22 @@ def _is_lossy(path: str | os.PathLike, image: Image.Image) -> bool:
 def _of_channels(mask: Image.Image, colours: Mapping, tolerance: int) -> Mask:
     """The ids of a mask in RGB or RGBA, or in grey with alpha."""
     pixels = np.asarray(mask.convert("RGB"))
-    clear = np.asarray(mask.convert("RGBA"))[..., 3] == 0
-    if clear.all():
-        clear[:] = False
-    if clear.any():
-        # Programs leave any colour there, often one of a class.
-        pixels = np.where(clear[..., None], pixels[~clear][0], pixels)
+    clear = None
+    if mask.has_transparency_data:
+        clear = np.asarray(mask.convert("RGBA"))[..., 3] == 0
+        if clear.any() and not clear.all():
+            # Programs leave any colour there, often one of a class.
+            pixels = np.where(clear[..., None], pixels[~clear][0], pixels)
+        else:
+            clear = None
     found = (
         _looked_up(pixels, colours, tolerance)
         if colours
         else Mask(_equal_channels(pixels))
     )
-    ids = np.where(clear, IGNORE_LABEL, found.ids).astype(np.uint8)
-    return replace(found, ids=ids)
+    if clear is None:
+        return found
+    return replace(found, ids=np.where(clear, np.uint8(IGNORE_LABEL), found.ids))
 
 
 def read_pair(

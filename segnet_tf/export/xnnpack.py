@@ -66,8 +66,8 @@ def xnnpack_model(
             return replaced[layer.name]
         if layer.name in idle:
             return keras.layers.Identity(name=layer.name)
-        if floor and isinstance(layer, MaxPoolingWithArgmax2D):
-            return _Pooling(integer, lost_by_floor, name=layer.name)
+        if isinstance(layer, MaxPoolingWithArgmax2D):
+            return _Pooling(integer, lost_by_floor if floor else lost, name=layer.name)
         return _replacement(layer, integer, (limits or {}).get(layer.name, ()))
 
     image = keras.Input(batch_shape=(1, height, width, model.input_shape[-1]))
@@ -76,8 +76,6 @@ def xnnpack_model(
 
 def _replacement(layer, integer: bool, limits):
     """The layer that replaces `layer`: in XNNPACK's operators and in float32."""
-    if isinstance(layer, MaxPoolingWithArgmax2D):
-        return _Pooling(integer, lost, name=layer.name)
     if isinstance(layer, MaxUnpooling2D):
         return _Unpooling(integer, name=layer.name)
     if isinstance(layer, LocalResponseNormalization) and layer.beta == 0.75:
