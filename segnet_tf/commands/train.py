@@ -11,6 +11,7 @@ The networks and the recipes are listed at the end.
 from segnet_tf.console import cli
 from segnet_tf.console.options import add_flags
 from segnet_tf.console.quiet import import_tensorflow
+from segnet_tf.inference.model_file import find_model, network_name
 from segnet_tf.models.networks import NETWORKS
 from segnet_tf.training.config import GROUPS, TrainConfig
 from segnet_tf.training.recipes import RECIPES
@@ -58,12 +59,23 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"recipe {name}: {recipe.expects}")
         options = recipe.options
     given = {key: value for key, value in found.items() if value is not None}
-    config = TrainConfig.of(**{**options, **given})
+    config = TrainConfig.of(**_started({**options, **given}))
 
     import_tensorflow()
     from segnet_tf.training.trainer import train
 
     train(config, output, resume)
+
+
+def _started(options: dict) -> dict:
+    """The options with what --init-from says of the network and its first weights."""
+    source = options.get("init_from")
+    if source == "imagenet":
+        return {**options, "init_from": None, "encoder_weights": "imagenet"}
+    if source is None or "model" in options:
+        return options
+    name = network_name(find_model(source, forms=("model.keras",)))
+    return {"model": name, **options} if name in NETWORKS else options
 
 
 def _epilog() -> str:

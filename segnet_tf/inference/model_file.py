@@ -26,6 +26,7 @@ __all__ = [
     "SHIPPED_MODELS",
     "find_model",
     "load_model",
+    "network_name",
     "read_labels",
     "save_model",
     "shipped_names",
@@ -173,6 +174,22 @@ def read_labels(path: str | os.PathLike) -> DatasetInfo | None:
         return None if stored is None else _info(stored)
     except (ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: its {LABELS_ENTRY} is damaged ({error})") from None
+
+
+def network_name(path: str | os.PathLike) -> str | None:
+    """The name that a `.keras` file gives its network, such as "segnet_lite".
+
+    None if it gives none; loading the model will say what is wrong with it.
+
+    Raises:
+        UserError: if the file is missing, damaged or no zip archive.
+    """
+    with zipfile.ZipFile(_checked(path)) as archive:
+        try:
+            name = json.loads(archive.read("config.json"))["config"]["name"]
+        except (KeyError, RecursionError, TypeError, ValueError, zipfile.BadZipFile):
+            return None
+    return name if isinstance(name, str) else None
 
 
 def _info(stored: bytes) -> DatasetInfo:

@@ -10,9 +10,10 @@ from segnet_tf.inference.model_file import save_model
 from segnet_tf.models.clone import as_float32
 from segnet_tf.models.networks import NETWORKS
 from segnet_tf.training.config import TrainConfig
+from segnet_tf.training.length import stalled
 from segnet_tf.training.run_folder import Run
 
-__all__ = ["RunCheckpoint", "TimeEstimate", "validated_epochs"]
+__all__ = ["EarlyStop", "RunCheckpoint", "TimeEstimate", "validated_epochs"]
 
 
 class RunCheckpoint(keras.callbacks.Callback):
@@ -60,6 +61,32 @@ class RunCheckpoint(keras.callbacks.Callback):
         save_model(model, self.run.model_path, self.info)
         if self.averaging:
             self.averaging.on_test_end()
+
+
+class EarlyStop(keras.callbacks.Callback):
+    """Ends the run if its validations bring no better mIoU for a while.
+
+    It reads the history, so that a resumed run stops where an unbroken one does.
+
+    Args:
+        config: of the run.
+        run: its folder; its rows have this epoch's already.
+    """
+
+    def __init__(self, config: TrainConfig, run: Run):
+        super().__init__()
+        self.config = config
+        self.run = run
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch + 1 < self.config.optimization.epochs and stalled(
+            self.config, self.run.rows
+        ):
+            print(
+                f"\n{self.config.run.patience} validations without a better mIoU: "
+                f"stopped after epoch {epoch + 1} (--patience 0 goes on)"
+            )
+            self.model.stop_training = True
 
 
 class TimeEstimate(keras.callbacks.Callback):

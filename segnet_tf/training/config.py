@@ -67,7 +67,8 @@ class NetworkOptions:
     init_from: str | None = option(
         None,
         "run folder, .keras file or name of a shipped model; every weight of it that "
-        "fits is taken",
+        "fits is taken, and its network unless --model names another; imagenet: the "
+        "same as --encoder-weights imagenet",
     )
 
 
@@ -75,7 +76,11 @@ class NetworkOptions:
 class Optimization:
     """Loss, optimizer and learning rate."""
 
-    epochs: int = option(30, "passes over the training split", bound=POSITIVE)
+    epochs: int = option(
+        0,
+        "passes over the training split; 0: by the number of its images",
+        bound=NOT_NEGATIVE,
+    )
     batch_size: int = option(8, "crops in one step", bound=POSITIVE)
     loss: str = option("cross-entropy", "training loss", LOSSES)
     class_weights: str = option(
@@ -119,7 +124,17 @@ class RunOptions:
         "seed of initial weights, order and augmentation",
         bound=Bound(f"must be in 0 to {2**31 - 1}", lambda seed: 0 <= seed < 2**31),
     )
-    validate_every: int = option(1, "epochs between validations", bound=POSITIVE)
+    validate_every: int = option(
+        0,
+        "epochs between validations; 0: about 20 validations in all",
+        bound=NOT_NEGATIVE,
+    )
+    patience: int = option(
+        8,
+        "stop after so many validations without a better mIoU, if the best weights are "
+        "kept; 0: never",
+        bound=NOT_NEGATIVE,
+    )
     save_best: bool = option(
         True,
         "keep the weights with the best validation mIoU, not the last epoch's",

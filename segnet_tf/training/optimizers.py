@@ -106,7 +106,7 @@ def _optimizer(options, steps: int, rate: float):
     accumulate = options.accumulate
     optimizer = OPTIMIZERS[options.optimizer].make(
         learning_rate=_schedule(options, steps, rate),
-        weight_decay=options.weight_decay or None,
+        weight_decay=options.weight_decay,
         use_ema=options.ema > 0,
         # Keras averages at every step, even if it only accumulates gradients there.
         ema_momentum=options.ema ** (1 / accumulate) if options.ema else 0.99,

@@ -38,6 +38,7 @@ _RELEASED = {
     "weight_decay": 5e-3,
     "class_weights": "median",
     "validate_every": 10,
+    "patience": 0,
     "recalibrate_bn": True,
 }
 

@@ -35,12 +35,14 @@ from segnet_tf.models import networks
 from segnet_tf.models.pretrained import copy_matching_weights
 from segnet_tf.training.augmentation import augment
 from segnet_tf.training.callbacks import (
+    EarlyStop,
     RunCheckpoint,
     TimeEstimate,
     validated_epochs,
 )
 from segnet_tf.training.config import TrainConfig
 from segnet_tf.training.diagnostics import ClassWatch, LossGuard, ReadingWatch
+from segnet_tf.training.length import planned, stalled, steps_of
 from segnet_tf.training.optimizers import (
     build_optimizer,
     decay_kernels_only,
@@ -78,10 +80,13 @@ def train(config: TrainConfig, output: str | None = None, resume: bool = False) 
     val_split = _validation_split(config, info)
     if val_split:
         _warn_of_overlap(train_split, val_split)
+    asked, config = config, planned(config, len(train_split))
     run = (Run.resumed if resume else Run.new)(config, output)
-    steps = max(1, round(len(train_split) / config.optimization.batch_size))
+    steps = steps_of(config, len(train_split))
     _say_plan(config, run, train_split, val_split, steps)
-    if run.epoch < config.optimization.epochs:
+    if not asked.optimization.epochs:
+        print("so many epochs for so many images; --epochs sets another number")
+    if run.epoch < config.optimization.epochs and not stalled(config, run.rows):
         with _precision(config):
             _fit(config, run, train_split, val_split, steps)
     _finish(config, run, train_split, val_split)
@@ -288,6 +293,7 @@ def callbacks_of(config, run, train_split, val_split, steps) -> list:
         *averaging,
         TimeEstimate(config, run.epoch, steps, val_split),
         RunCheckpoint(run, best, train_split.info, *averaging),
+        EarlyStop(config, run),
     ]
 
 

@@ -1,9 +1,13 @@
 """Recipes are valid configurations, and flags beside them win."""
 
+import keras
 import pytest
 
 from segnet_tf.commands import train as command
+from segnet_tf.datasets.dataset import DatasetInfo
 from segnet_tf.errors import UserError
+from segnet_tf.inference.model_file import save_model
+from segnet_tf.models import networks
 from segnet_tf.models.networks import FCNS, NETWORKS, TABLE_1
 from segnet_tf.training.config import TrainConfig
 from segnet_tf.training.recipes import RECIPES
@@ -61,6 +65,36 @@ def test_flags_win_over_the_recipe(monkeypatch):
 def test_no_flags_are_the_defaults(monkeypatch):
     assert configured(monkeypatch) == TrainConfig()
     assert not configured(monkeypatch, "--no-flip").augmentation.flip
+
+
+def test_first_weights_bring_their_network(monkeypatch, tmp_path):
+    path = tmp_path / "run" / "model.keras"
+    path.parent.mkdir()
+    info = DatasetInfo("own", ("a", "b"), ((0, 0, 0), (1, 1, 1)))
+    save_model(networks.build("segnet_basic", 2), path, info)
+    source = f"--init-from={path.parent}"
+
+    assert configured(monkeypatch, source).network.model == "segnet_basic"
+    given = configured(monkeypatch, source, "--model=fcn_basic")
+    assert (given.network.model, given.network.init_from) == ("fcn_basic", source[12:])
+
+
+def test_first_weights_of_another_network_leave_the_default(monkeypatch, tmp_path):
+    path = tmp_path / "model.keras"
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)], name="mine").save(path)
+
+    assert configured(monkeypatch, f"--init-from={path}").network.model == "segnet_lite"
+
+
+def test_init_from_imagenet_is_encoder_weights(monkeypatch):
+    network = configured(monkeypatch, "--init-from=imagenet").network
+
+    assert (network.encoder_weights, network.init_from) == ("imagenet", None)
+
+
+def test_first_weights_that_are_missing_are_said_at_once(monkeypatch):
+    with pytest.raises(UserError, match="nowhere: no model there"):
+        configured(monkeypatch, "--init-from=nowhere")
 
 
 OLD_FLAGS = {

@@ -20,6 +20,7 @@ from segnet_tf.models.pretrained import (
     copy_matching_weights,
     load_vgg16_kernels,
 )
+from segnet_tf.training import trainer
 from segnet_tf.training.augmentation import Augmentation
 from segnet_tf.training.config import TrainConfig
 from segnet_tf.training.tensorboard import Panels
@@ -269,6 +270,35 @@ def test_images_in_both_splits_are_counted(tmp_path, capsys):
     said = capsys.readouterr().out
     assert said.startswith("warning: 2 of the 3 images of 'list' are in 'train' too")
     assert said.count("\n") == 1
+
+
+def test_a_run_without_progress_stops_and_stays_over(tmp_path, capsys):
+    still = {"learning_rate": 1e-12, "weight_decay": 0.0, "patience": 1}
+    config = TrainConfig.of(**{**QUICK, **still, "epochs": 9, "warmup_steps": 0})
+    folder = train(config, str(tmp_path / "run"))
+
+    epochs = len((folder / "history.csv").read_text().splitlines()) - 1
+    assert epochs < 9
+    said = f"without a better mIoU: stopped after epoch {epochs}"
+    assert said in capsys.readouterr().out
+    # The steps move batch normalisation's statistics; the score of an epoch may rise.
+    before = (folder / "history.csv").read_bytes()
+    train(config, str(folder), resume=True)
+    assert (folder / "history.csv").read_bytes() == before
+    assert (folder / "metrics.json").exists()
+
+
+def test_the_number_of_images_sets_the_epochs(tmp_path, capsys, monkeypatch):
+    def stop(config, *_):
+        raise Enough(config.optimization.epochs, config.run.validate_every)
+
+    monkeypatch.setattr(trainer, "_fit", stop)
+    with pytest.raises(Enough) as found:
+        train(TrainConfig.of(**{**QUICK, "epochs": 0}), str(tmp_path / "run"))
+    # 200 times the third root of 4 images, in epochs of 2 steps.
+    assert found.value.args == (159, 7)
+    said = capsys.readouterr().out
+    assert "159 epochs of 2 steps" in said and "--epochs sets another" in said
 
 
 def test_mixed_precision_keeps_float32(tmp_path):
