@@ -124,4 +124,6 @@ def _is_full(error: OSError) -> bool:
 
 def _refusal(path: Path, error: OSError) -> UserError:
     reason = error.strerror or " ".join(str(error).split())[:200]
-    return UserError(f"{path}: cannot be written ({reason})")
+    # A file in a temporary folder has the name that it was to get.
+    named = Path(*(part for part in path.parts if not _LITTER.fullmatch(part)))
+    return UserError(f"{named}: cannot be written ({reason})")

@@ -15,7 +15,7 @@ from PIL import Image
 
 from segnet_tf import files
 from segnet_tf.errors import UserError
-from segnet_tf.files import clear_litter, replacing, write_json
+from segnet_tf.files import clear_litter, replacing, unfinished, write_json
 from segnet_tf.inference.model_file import SHIPPED_MODELS
 
 ROOT = Path(__file__).parents[1]
@@ -52,6 +52,14 @@ def test_an_error_at_any_step_is_one_line_and_loses_nothing(step, old, monkeypat
     assert list(old.parent.iterdir()) == [old]
     write(old)
     assert old.read_text() == "new"
+
+
+def test_the_line_names_no_temporary_folder(old, monkeypatch):
+    with unfinished(old) as folder:
+        monkeypatch.setattr(os, "replace", full)
+        with pytest.raises(UserError) as found:
+            write(folder / "labels.json")
+    assert str(found.value).startswith(f"{old.parent / 'labels.json'}: cannot be")
 
 
 def test_the_bytes_are_synced_before_the_name_is(old, monkeypatch):

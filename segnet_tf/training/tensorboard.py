@@ -1,5 +1,7 @@
-"""Pictures of validation images in TensorBoard."""
+"""Pictures of validation images in TensorBoard, and one line if it cannot write."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -7,11 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from segnet_tf.datasets.dataset import Split
+from segnet_tf.errors import UserError
 from segnet_tf.evaluation.labelling import label_function
 from segnet_tf.evaluation.visualize import comparison_sheet
 from segnet_tf.metrics.confusion import Scores, confusion_matrix
 
-__all__ = ["Panels"]
+__all__ = ["Panels", "writing_errors"]
 
 
 class Panels(keras.callbacks.Callback):
@@ -58,3 +61,21 @@ class Panels(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self.writer.close()
+
+
+@contextmanager
+def writing_errors(folder) -> Iterator[None]:
+    """Raises a UserError for an error of TensorFlow's summary operators.
+
+    Args:
+        folder: the folder of the event files, for the message.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if "Summary" not in str(error):
+            raise
+        raise UserError(
+            f"{folder}: TensorBoard's files cannot be written: is there room, and "
+            "permission?"
+        ) from None

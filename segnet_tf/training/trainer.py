@@ -50,7 +50,7 @@ from segnet_tf.training.optimizers import (
 )
 from segnet_tf.training.pixel_loss import PixelLoss
 from segnet_tf.training.run_folder import Run
-from segnet_tf.training.tensorboard import Panels
+from segnet_tf.training.tensorboard import Panels, writing_errors
 
 __all__ = ["build", "callbacks_of", "train"]
 
@@ -162,7 +162,7 @@ def _fit(config, run, train_split, val_split, steps) -> None:
     )
     run.begin(config)
     reading = ReadingWatch()
-    with reading_errors():
+    with reading_errors(), writing_errors(run.folder / "tensorboard"):
         model.fit(
             reading.measured(batches),
             epochs=optimization.epochs,

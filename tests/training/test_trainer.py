@@ -301,6 +301,14 @@ def test_the_number_of_images_sets_the_epochs(tmp_path, capsys, monkeypatch):
     assert "159 epochs of 2 steps" in said and "--epochs sets another" in said
 
 
+def test_tensorboard_that_cannot_write_is_one_line(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "tensorboard").write_text("")
+    with pytest.raises(UserError, match="run/tensorboard: TensorBoard's files cannot"):
+        train(TrainConfig.of(**QUICK), str(folder))
+
+
 def test_mixed_precision_keeps_float32(tmp_path):
     config = TrainConfig.of(**{**QUICK, "epochs": 1}, mixed_precision=True)
     folder = train(config, str(tmp_path / "run"))
