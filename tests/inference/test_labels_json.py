@@ -1,6 +1,7 @@
 """labels.json as input from anywhere: one schema for all four forms of a model."""
 
 import json
+import os
 import pickle
 import resource
 import time
@@ -8,6 +9,7 @@ import zipfile
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from multiprocessing import get_context
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -220,6 +222,20 @@ def test_one_predictor_in_eight_threads(lite):
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(same, range(200))) == 200
+
+
+@pytest.mark.slow
+def test_memory_is_flat_over_2000_calls(lite):
+    """A service that runs for hours: images of many sizes, one predictor."""
+    predictor = Predictor(lite)
+    rng, used = np.random.default_rng(0), []
+    for _ in range(2000):
+        height, width = rng.integers(64, 400, 2)
+        predictor.labels(rng.integers(0, 256, (height, width, 3), np.uint8))
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        used.append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
+    # The largest size of each half takes the same.
+    assert max(used[1000:]) - max(used[:1000]) < 16
 
 
 def label(predictor: Predictor) -> np.ndarray:
