@@ -17,10 +17,10 @@ from segnet_tf import datasets
 from segnet_tf.console import cli
 from segnet_tf.datasets.pipeline import training_batches
 from segnet_tf.training.augmentation import augment
+from segnet_tf.training.building import build
 from segnet_tf.training.config import TrainConfig
 from segnet_tf.training.optimizers import build_optimizer
 from segnet_tf.training.pixel_loss import PixelLoss
-from segnet_tf.training.trainer import build
 
 
 def main() -> None:

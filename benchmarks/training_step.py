@@ -20,10 +20,10 @@ from segnet_tf.console import cli
 from segnet_tf.layers import FastDepthwiseConv2D, FusedBatchNormalization
 from segnet_tf.models.clone import clone, with_pooling_mode
 from segnet_tf.models.networks import NETWORKS
+from segnet_tf.training.building import build
 from segnet_tf.training.config import TrainConfig
 from segnet_tf.training.optimizers import build_optimizer
 from segnet_tf.training.pixel_loss import PixelLoss
-from segnet_tf.training.trainer import build
 
 
 def main() -> None:

@@ -1,22 +1,38 @@
 """Writes files in one step, so that no reader finds a half-written one."""
 
+import errno
 import json
 import os
 import re
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from segnet_tf.errors import UserError
 
-__all__ = ["clear_litter", "replacing", "unfinished", "write_json"]
+__all__ = ["FolderLock", "clear_litter", "replacing", "unfinished", "write_json"]
 
-# A folder of this name belongs to a process of this machine.
-_HOST = re.sub(r"\W", "", socket.gethostname())[:30] or "host"
-_LITTER = re.compile(rf"\.writing-{_HOST}-(\d+)-\w+")
+
+def _where_process_ids_count() -> str:
+    """Names this machine since its start, and the container in it."""
+    host = re.sub(r"\W", "", socket.gethostname())[:30] or "host"
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+        return f"{host}{boot}{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return host
+
+
+_HERE = _where_process_ids_count()
+_LITTER = re.compile(r"\.writing-(\w+)-(\d+)-\w+")
+
+_STALE = 24 * 3600
+"""Seconds after which a folder of another machine or container is litter, too."""
+
 _cleared: set[Path] = set()
 
 
@@ -38,7 +54,7 @@ def unfinished(path: str | os.PathLike) -> Iterator[Path]:
             clear_litter(path.parent)
         folder = tempfile.TemporaryDirectory(
             dir=path.parent,
-            prefix=f".writing-{_HOST}-{os.getpid()}-",
+            prefix=f".writing-{_HERE}-{os.getpid()}-",
             ignore_cleanup_errors=True,
         )
     except OSError as error:
@@ -74,6 +90,67 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
             raise _refusal(path, error) from error
 
 
+class FolderLock:
+    """Keeps other processes out of a folder, until it is released or the process ends.
+
+    The lock is the operating system's, on a file in the folder: a dead process holds
+    none.
+    """
+
+    NAME = ".lock"
+
+    def __init__(self, folder: Path):
+        self._path = folder / self.NAME
+        self._handle: int | None = None
+
+    @property
+    def held(self) -> bool:
+        return self._handle is not None
+
+    def acquire(self) -> None:
+        """Makes the folder if need be, and takes the lock.
+
+        Raises:
+            UserError: if another process has it, or if the folder cannot be written to.
+        """
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            raise _refusal(self._path, error) from error
+        try:
+            _lock(handle)
+        except OSError as error:
+            os.close(handle)
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise _refusal(self._path, error) from error
+            raise UserError(
+                f"{self._path.parent}: another process is at work in it: wait for its "
+                "end, or choose another folder"
+            ) from None
+        self._handle = handle
+
+    def release(self) -> None:
+        """Gives the lock back, if it is held."""
+        if self._handle is not None:
+            # The file stays: another process may have opened it to lock it.
+            os.close(self._handle)
+            self._handle = None
+
+    __del__ = release
+
+
+def _lock(handle: int) -> None:
+    if os.name == "nt":
+        import msvcrt
+
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def write_json(path: str | os.PathLike, content: dict) -> None:
     """Writes `content` as indented JSON, in one step.
 
@@ -85,17 +162,23 @@ def write_json(path: str | os.PathLike, content: dict) -> None:
 
 
 def clear_litter(folder: Path) -> None:
-    """Deletes the temporary folders that processes of this machine left when killed."""
+    """Deletes the temporary folders that processes left when they were killed."""
     for path in folder.iterdir():
         found = _LITTER.fullmatch(path.name)
-        if found and not _is_alive(int(found[1])) and not path.is_symlink():
+        if not found or path.is_symlink():
+            continue
+        if found[1] == _HERE:
+            dead = not _is_alive(int(found[2]))
+        else:
+            dead = time.time() - path.stat().st_mtime > _STALE
+        if dead:
             shutil.rmtree(path, ignore_errors=True)
 
 
 def _is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (OverflowError, ProcessLookupError):
         return False
     except OSError:  # another user's
         return True

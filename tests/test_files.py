@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -93,17 +94,21 @@ def test_names_that_are_too_long_and_folders_that_are_files(tmp_path, old):
 def test_litter_of_dead_processes_is_cleared(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    host = files._HOST
+    host = files._HERE
     dead = tmp_path / f".writing-{host}-{process.pid}-abc"
     alive = tmp_path / f".writing-{host}-{os.getpid()}-abc"
     elsewhere = tmp_path / f".writing-another{host}-{process.pid}-abc"
-    for folder in (dead, alive, elsewhere):
+    old = tmp_path / f".writing-another{host}-{process.pid}-old"
+    strange = tmp_path / f".writing-{host}-99999999999999999999-x"
+    for folder in (dead, alive, elsewhere, old, strange):
         folder.mkdir()
         (folder / "half.png").touch()
+    yesterday = time.time() - 25 * 3600
+    os.utime(old, (yesterday, yesterday))
     link = tmp_path / f".writing-{host}-{process.pid}-link"
     link.symlink_to(elsewhere)
     clear_litter(tmp_path)
-    assert not dead.exists()
+    assert not dead.exists() and not old.exists() and not strange.exists()
     assert alive.exists() and elsewhere.exists() and link.is_symlink()
     assert (elsewhere / "half.png").exists()
 

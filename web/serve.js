@@ -10,8 +10,6 @@ import { createServer } from "node:http";
 import { basename, dirname, join, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import send from "send";
-
 const folder = realpathSync(fileURLToPath(new URL(".", import.meta.url))) + sep;
 const shipped = join(folder, "../saved_models/segnet_lite_camvid/model.tflite");
 const port = Number(process.env.PORT ?? 8000);
@@ -66,9 +64,12 @@ function answer(request, response) {
 }
 
 const model = modelFile();
-if (!existsSync(join(folder, "node_modules/@litertjs/core"))) {
-  quit("LiteRT.js is not installed: run npm install");
+for (const needed of ["@litertjs/core", "send"]) {
+  if (!existsSync(join(folder, "node_modules", needed))) {
+    quit(`${needed} is not installed: run npm install`);
+  }
 }
+const { default: send } = await import("send");
 const server = createServer(answer);
 server.on("error", (error) => quit(`port ${port}: ${error.code}: try PORT=8001 npm start`));
 server.listen(port, "127.0.0.1", () => {

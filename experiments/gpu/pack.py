@@ -21,9 +21,9 @@ from segnet_tf.datasets import registry
 from segnet_tf.datasets.class_weights import CLASS_WEIGHTS
 from segnet_tf.datasets.dataset import class_pixel_counts
 from segnet_tf.models import networks
+from segnet_tf.training.building import build
 from segnet_tf.training.config import TrainConfig
 from segnet_tf.training.optimizers import encoder_layers
-from segnet_tf.training.trainer import build
 
 
 def plan(model) -> tuple[list[dict], dict]:

@@ -16,8 +16,8 @@ import numpy as np
 from experiments.gpu.pack import split_of
 from segnet_tf.datasets.dataset import typical_size
 from segnet_tf.inference.model_file import save_model
+from segnet_tf.training.building import build
 from segnet_tf.training.config import TrainConfig
-from segnet_tf.training.trainer import build
 
 
 def main() -> None:

@@ -66,6 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
     reading = options_from(found, Reading)
     place = found.data_dir, found.channels, reading
     if found.write:
+        _refuse_inside(found.write, found.data_dir, "--write")
         write(load(found.name, found.split, *place), found.count, found.write)
     else:
         sheet = Path(found.sheet or f"{found.name}-samples.png")
@@ -89,9 +90,16 @@ def write(split: Split, count: int, folder: Path) -> None:
             f"--count: {count}, must be 1 to {len(split)}, the number of pictures "
             f"in {split.name}"
         )
-    for index in range(count):
+    stems = [Path(name).stem for name in split.names[:count]]
+    names = [f"{stem}{end}.png" for stem in stems for end in ("", "_truth")]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UserError(
+            f"{folder / twice}: two of the pictures would get this name: take fewer "
+            "with --count"
+        )
+    for index, stem in enumerate(stems):
         image, labels = split.read(index)
-        stem = Path(split.names[index]).stem
         pictures = {
             f"{stem}.png": Image.fromarray(as_rgb(image)),
             f"{stem}_truth.png": palette_image(labels, split.info),
@@ -112,10 +120,14 @@ def _check_sheet(sheet: Path, data_dir: str | None) -> None:
         raise UserError(f"{sheet}: the sheet is a picture: end its name in .png")
     if sheet.is_dir():
         raise UserError(f"{sheet}: is a folder: choose another --sheet")
-    if data_dir and sheet.resolve().is_relative_to(Path(data_dir).resolve()):
+    _refuse_inside(sheet, data_dir, "--sheet")
+
+
+def _refuse_inside(path: Path, data_dir: str | None, flag: str) -> None:
+    if data_dir and path.resolve().is_relative_to(Path(data_dir).resolve()):
         raise UserError(
-            f"{sheet}: would lie in the folder of the data: name another place with "
-            "--sheet"
+            f"{path}: would lie in the folder of the data: name another place with "
+            f"{flag}"
         )
 
 

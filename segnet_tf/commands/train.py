@@ -8,9 +8,12 @@
 The networks and the recipes are listed at the end.
 """
 
+from pathlib import Path
+
 from segnet_tf.console import cli
 from segnet_tf.console.options import add_flags
 from segnet_tf.console.quiet import import_tensorflow
+from segnet_tf.errors import UserError
 from segnet_tf.inference.model_file import find_model, network_name
 from segnet_tf.models.networks import NETWORKS
 from segnet_tf.training.config import GROUPS, TrainConfig
@@ -41,6 +44,11 @@ def main(arguments: list[str] | None = None) -> None:
         help="named set of options, listed below; a flag beside it wins",
     )
     parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="options of another run, from its config.json; a flag beside it wins",
+    )
+    parser.add_argument(
         "--output", metavar="FOLDER", help="run folder [runs/<dataset>-<model>]"
     )
     parser.add_argument(
@@ -52,8 +60,13 @@ def main(arguments: list[str] | None = None) -> None:
         add_flags(parser.add_argument_group(title), group)
     cli.add_renamed(parser, RENAMED)
     found = vars(parser.parse_args(arguments))
-    name, output, resume = (found.pop(key) for key in ("recipe", "output", "resume"))
+    keys = ("recipe", "config", "output", "resume")
+    name, file, output, resume = (found.pop(key) for key in keys)
     options = {}
+    if file is not None:
+        if name is not None:
+            raise UserError("--config and --recipe: give one of them")
+        options = _stored(file)
     if name is not None:
         recipe = cli.chosen("recipe", name, RECIPES)
         print(f"recipe {name}: {recipe.expects}")
@@ -65,6 +78,20 @@ def main(arguments: list[str] | None = None) -> None:
     from segnet_tf.training.trainer import train
 
     train(config, output, resume)
+
+
+def _stored(file: str) -> dict:
+    """The options in the config.json of a run."""
+    from segnet_tf.training.run_folder import read_options
+
+    options = read_options(Path(file))
+    unknown = options.keys() - TrainConfig().as_options().keys()
+    if unknown:
+        raise UserError(f"{file}: no option {min(unknown)!r} here: delete it there")
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in options.items()
+    }
 
 
 def _started(options: dict) -> dict:

@@ -1,7 +1,9 @@
 """Shared by all commands: flags, exit codes, one clear line for bad input."""
 
 import argparse
+import errno
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,9 +12,29 @@ from typing import Any, NoReturn
 import segnet_tf
 from segnet_tf.console.packages import missing_package
 from segnet_tf.console.surroundings import leave_quietly, settle
-from segnet_tf.errors import UserError
+from segnet_tf.errors import Stopped, UserError
 
-__all__ = ["add_renamed", "chosen", "command", "parsed_size", "parser", "run"]
+__all__ = [
+    "add_renamed",
+    "chosen",
+    "command",
+    "parsed_size",
+    "parser",
+    "printable",
+    "run",
+]
+
+REFUSALS = (
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.EPERM,
+    errno.EROFS,
+)
+"""Errors of the file system that are no defect: no permission, no room, a loop of
+links, a name that is too long."""
 
 SCRIPTS = ("train", "evaluate", "predict", "export")
 """Commands that also have a script at the top of a checkout, such as train.py."""
@@ -21,9 +43,10 @@ SCRIPTS = ("train", "evaluate", "predict", "export")
 def run(main: Callable[[], None], name: str | None = None) -> None:
     """Runs a command and turns its errors into exit codes.
 
-    A `UserError`, or a package that is not installed, prints one line and exits with 2.
-    Ctrl-C exits with 130, and a closed pipe with 141, as a shell counts them. Any other
-    exception keeps its traceback.
+    A `UserError`, a package that is not installed, or a file that the system refuses to
+    open, prints one line and exits with 2.
+    Ctrl-C exits with 130, SIGTERM with 143, and a closed pipe with 141, as a shell
+    counts them. Any other exception keeps its traceback.
 
     Args:
         main: the command.
@@ -33,21 +56,39 @@ def run(main: Callable[[], None], name: str | None = None) -> None:
     name = name or os.path.basename(sys.argv[0])
     try:
         settle()
+        signal.signal(signal.SIGTERM, _terminated)
         main()
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except UserError as error:
         _refuse(name, error)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            leave_quietly()
+            _exit(141)
+        if error.errno not in REFUSALS:
+            raise
+        _refuse(name, f"{_place(error)}: {error.strerror}")
+    except RuntimeError as error:
+        # Path.resolve before Python 3.13.
+        if not str(error).startswith("Symlink loop"):
+            raise
+        _refuse(name, str(error))
     except ModuleNotFoundError as error:
         missing = missing_package(error)
         if missing is None:
             raise
         _refuse(name, missing)
+    except Stopped as stopped:
+        print(f"\n{stopped}", file=sys.stderr)
+        _exit(128 + stopped.number)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         _exit(130)
-    except BrokenPipeError:
-        leave_quietly()
-        _exit(141)
+
+
+def _terminated(number: int, frame) -> NoReturn:
+    raise Stopped(number, "terminated")
 
 
 def _exit(code: int) -> NoReturn:
@@ -58,9 +99,32 @@ def _exit(code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _refuse(name: str, error: UserError) -> NoReturn:
-    print(f"{name}: error: {error}", file=sys.stderr)
+def _place(error: OSError) -> str:
+    """The file of an error; output to a full disk has none."""
+    return "standard output" if error.filename is None else str(error.filename)
+
+
+def _refuse(name: str, error: UserError | str) -> NoReturn:
+    if sys.stderr is not None:
+        print(f"{name}: error: {printable(str(error))}", file=sys.stderr)
+    if error is not None and "standard output: " in str(error):
+        # Python would try again to write what it could not.
+        os._exit(2)
     sys.exit(2)
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: control characters are shown as escapes.
+
+    >>> printable("a\x1b[31m\n")
+    'a\\x1b[31m\\n'
+    """
+    return "".join(
+        letter
+        if letter.isprintable() or "\ud800" <= letter <= "\udfff"
+        else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
 
 
 def command(verb: str) -> str:

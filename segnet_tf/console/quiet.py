@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from threading import current_thread, main_thread
+from threading import RLock, current_thread, main_thread
 from typing import Any
 
 from segnet_tf.console.packages import missing_package
@@ -23,15 +23,24 @@ __all__ = [
 ]
 
 
+_redirecting = RLock()
+
+
 @contextmanager
 def notices_kept_back() -> Iterator[None]:
     """Drops the output to standard error, or prints it if an exception is raised.
 
     TensorFlow and LiteRT write there at any log level, and not through Python. One of
     their lines is an "error" about a missing GPU; a newcomer would take it for a
-    failure.
+    failure. Standard error is the process's, so threads take turns.
     """
-    sys.stderr.flush()
+    with _redirecting:
+        yield from _notices_kept_back()
+
+
+def _notices_kept_back() -> Iterator[None]:
+    if sys.stderr is not None:
+        sys.stderr.flush()
     try:
         file = tempfile.TemporaryFile()
     except OSError:  # no folder for temporary files: the notices are not missed

@@ -86,7 +86,7 @@ def leave_quietly() -> None:
     Python would try to write the rest when it exits, and print an error.
     """
     nothing = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()
         except BrokenPipeError:

@@ -24,6 +24,9 @@ BACKGROUND = "background"
 
 _MOST_PIXELS = 2**28  # of an image
 
+_FURTHEST = 2**17
+"""Largest coordinate; polygons may reach a little beyond the image, not further."""
+
 
 class Coco:
     """A file of COCO annotations: polygons, or run-length encoded masks.
@@ -54,8 +57,14 @@ class Coco:
             orphans = sum(
                 len(ones) for key, ones in self._annotations.items() if key not in known
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(f"{path}: no COCO annotations ({error!r})") from None
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            OverflowError,
+        ) as error:
+            raise UserError(f"{path}: no COCO annotations ({error!r:.200})") from None
         for what, sound in (
             ("an image is there twice", len(self._images) == len(images)),
             ("a category's id is there twice", len(names) == len(categories)),
@@ -100,7 +109,10 @@ class Coco:
                 if one["category_id"] not in self._ids:
                     raise ValueError(f"no category {one['category_id']}")
                 if isinstance(shape, list):
+                    _check_polygons(shape)
                     shape = coco_mask.merge(coco_mask.frPyObjects(shape, height, width))
+                elif tuple(shape["size"]) != (height, width):
+                    raise ValueError(f"a mask of {shape['size']}, not the image's size")
                 elif isinstance(shape["counts"], list):
                     shape = coco_mask.frPyObjects(shape, height, width)
                 own = self._ids[one["category_id"]]
@@ -109,11 +121,20 @@ class Coco:
                 ids[coco_mask.decode(shape).astype(bool)] = own
         # pycocotools raise bare Exceptions, too.
         except Exception as error:
-            reason = error if isinstance(error, ValueError) else repr(error)
+            reason = error if isinstance(error, ValueError) else f"{error!r:.200}"
             raise UserError(
                 f"{self._path}: {name}: an annotation is wrong ({reason})"
             ) from None
         return ids
+
+
+def _check_polygons(polygons: list) -> None:
+    """Raises ValueError for what pycocotools would take the process down with."""
+    for polygon in polygons:
+        if len(polygon) < 6 or len(polygon) % 2:
+            raise ValueError(f"a polygon of {len(polygon)} numbers")
+        if not all(abs(float(number)) <= _FURTHEST for number in polygon):
+            raise ValueError(f"a point further away than {_FURTHEST} pixels")
 
 
 def _class_list(path: Path, names: Iterable[str]) -> ClassList:
@@ -183,19 +204,26 @@ def draw_labelme(path: Path, classes: ClassList) -> np.ndarray:
         elif kind == "circle" and len(points) == 2:
             (x, y), edge = points
             radius = float(np.hypot(x - edge[0], y - edge[1]))
-            ink.ellipse((x - radius, y - radius, x + radius, y + radius), fill=1)
+            # Pillow's ellipse takes a second for each 100,000 pixels of its radius.
+            rows, columns = np.ogrid[:height, :width]
+            inside = np.hypot(columns - x, rows - y) <= radius + 0.5
+            own = Image.fromarray(inside)
         else:
             raise UserError(
                 f"{path}: {label!r} is a {kind} of {len(points)} point(s): only "
                 "polygons, rectangles and circles have an area"
             )
-        pixels = np.asarray(own)
-        # What has no id is void.
+        # What has no id is void. Only the shape's own part of the image is kept.
         value = IGNORE_LABEL if ids[label] is None else ids[label]
-        drawn.append((pixels.sum(), value, pixels))
+        box = own.getbbox() or (0, 0, 0, 0)
+        part = np.packbits(np.asarray(own.crop(box)), axis=1)
+        drawn.append((np.asarray(own).sum(), value, box, part))
     result = np.full((height, width), rest, np.uint8)
-    for _, value, pixels in sorted(drawn, key=lambda one: -one[0]):
-        result[pixels] = value
+    for _, value, (left, top, right, bottom), part in sorted(
+        drawn, key=lambda one: -one[0]
+    ):
+        own = np.unpackbits(part, axis=1, count=right - left).astype(bool)
+        result[top:bottom, left:right][own] = value
     return result
 
 
@@ -212,10 +240,11 @@ def _shapes(path: Path) -> tuple[tuple[int, int], list[tuple[str, str, list]]]:
             )
             for shape in content["shapes"]
         ]
-        if not all(np.isfinite(points).all() for _, _, points in shapes):
-            raise ValueError("a point that is no number")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: no labelme annotations ({error!r})") from None
+        # In this form, NaN fails the comparison, too.
+        if not all(np.all(np.abs(points) <= _FURTHEST) for _, _, points in shapes):
+            raise ValueError(f"a point further away than {_FURTHEST} pixels")
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise UserError(f"{path}: no labelme annotations ({error!r:.200})") from None
     if min(size) < 1 or size[0] * size[1] > _MOST_PIXELS:
         raise UserError(f"{path}: an image of {size[0]}x{size[1]}")
     return size, shapes

@@ -49,13 +49,13 @@ def read_classes(path: Path) -> ClassList:
         UserError: if the file is missing, or if a line is wrong or may mean two things;
             the message names the line.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
+    if not path.is_file():
         raise UserError(
             f"{path}: no such file: write the class names into it, one per line, in "
             "the order of their ids"
-        ) from None
+        )
+    try:
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path}: not readable: save it as UTF-8 text ({error})"

@@ -148,7 +148,9 @@ def scaled_to_bytes(pixels: np.ndarray, value_range: tuple[float, float]) -> np.
 def raw_mode(image: Image.Image) -> str | None:
     """The pixel format in the file; Pillow knows it only until it loads the pixels."""
     for tile in getattr(image, "tile", ()):
-        return tile.args[0] if isinstance(tile.args, tuple) else tile.args
+        first = tile.args[0] if isinstance(tile.args, tuple) else tile.args
+        # GIF has a number there.
+        return first if isinstance(first, str) else None
     return None
 
 

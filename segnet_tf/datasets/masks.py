@@ -14,6 +14,7 @@ from PIL import Image
 
 from segnet_tf.datasets.dataset import IGNORE_LABEL
 from segnet_tf.datasets.images import opened, raw_mode, read_image, upright
+from segnet_tf.datasets.lossless import is_lossy, refuse_scaled_values
 from segnet_tf.errors import UserError
 
 __all__ = ["Mask", "check_sizes", "read_mask", "read_pair"]
@@ -53,8 +54,9 @@ def read_mask(
     The ids are the values of a greyscale image, and the indices of a palette image with
     any colours. RGB masks are looked up in `colours`; if there are no `colours`, all
     three channels must be equal and hold the ids. If all `colours` are greys, greyscale
-    is looked up, too, and 255 stays 255 unless it is one of them. Pixels that are fully
-    transparent, but not all of them, are `IGNORE_LABEL`.
+    is looked up, too, and 255 stays 255 unless it is one of them. Pixels of RGBA, or of
+    grey with alpha, that are fully transparent, but not all of them, are
+    `IGNORE_LABEL`. Ids of greys and palettes stay, even if they are transparent.
 
     Args:
         path: the file.
@@ -71,7 +73,8 @@ def read_mask(
     """
     colours = colours or {}
     with opened(path) as image:
-        lossy = image.format if _is_lossy(path, image) else None
+        lossy = image.format if is_lossy(path, image) else None
+        refuse_scaled_values(image)
         stretch = _STRETCHES.get(raw_mode(image) or "", 1)
         mask = upright(image)
         by_colour = colours and (
@@ -93,14 +96,6 @@ def read_mask(
         else:
             return _of_channels(mask, colours, tolerance)
         return Mask(ids)
-
-
-def _is_lossy(path: str | os.PathLike, image: Image.Image) -> bool:
-    """Whether the file's compression changes pixels."""
-    if image.format == "WEBP":
-        # The first chunk of pixels says it; it may stand behind others.
-        return b"VP8L" not in Path(path).read_bytes()[: 2**16]
-    return image.format in ("JPEG", "MPO", "AVIF")
 
 
 def _of_channels(mask: Image.Image, colours: Mapping, tolerance: int) -> Mask:

@@ -48,6 +48,11 @@ __all__ = ["load"]
 
 VOID = "void"
 
+MOST_TURNS = 1000
+"""Samples of one set in a round."""
+
+LONGEST_NAME = 100
+
 Loader = Callable[[str, str, str | None, int, Reading], Split]
 """`segnet_tf.datasets.registry.load`."""
 
@@ -196,11 +201,11 @@ def _table(path, source: Source, own: DatasetInfo, info: DatasetInfo, groups):
 
 
 def _parsed(path: Path) -> tuple[tuple[str, ...] | None, list[Source]]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise UserError(f"{path}: not readable as JSON ({error})") from None
     _check(path, content, {"classes": list, "sets": list}, ("sets",))
     classes = content.get("classes")
@@ -228,8 +233,10 @@ def _source(path: Path, where: str, entry: Any) -> Source:
     _check(path, entry, _KEYS, ("dataset",), where)
     if entry["dataset"] == "mix":
         raise UserError(f"{path}: {where}: dataset: a mix has no mix in it")
-    if entry.get("share", 1) < 1:
-        raise UserError(f"{path}: {where}: share: {entry['share']}, must be at least 1")
+    if not 1 <= entry.get("share", 1) <= MOST_TURNS:
+        raise UserError(
+            f"{path}: {where}: share: {entry['share']}, must be 1 to {MOST_TURNS}"
+        )
     folder = path.parent
     splits = {}
     for split, own in entry.get("splits", {}).items():
@@ -297,4 +304,12 @@ def _names(path: Path, where: str, names: Any) -> tuple[str, ...]:
         or len(set(names)) < len(names)
     ):
         raise UserError(f"{path}: {where}: must be a name or a list of different names")
+    if len(names) > IGNORE_LABEL:
+        raise UserError(f"{path}: {where}: {len(names)} names, at most {IGNORE_LABEL}")
+    for name in names:
+        if not (name.isprintable() and 1 <= len(name) <= LONGEST_NAME):
+            raise UserError(
+                f"{path}: {where}: {name!r:.40}: a name has 1 to {LONGEST_NAME} "
+                "characters that can be printed"
+            )
     return tuple(names)

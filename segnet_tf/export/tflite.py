@@ -10,13 +10,19 @@ import numpy as np
 import tensorflow as tf
 
 from segnet_tf.datasets.dataset import DatasetInfo
+from segnet_tf.errors import UserError
 from segnet_tf.export.contract import checked, head
 from segnet_tf.export.converter import converted
 from segnet_tf.export.mediapipe import append_class_names, with_mediapipe_metadata
 from segnet_tf.export.quantization import check_calibration, sum_limits
 from segnet_tf.export.xnnpack import xnnpack_model
 from segnet_tf.files import replacing, write_json
-from segnet_tf.inference.labels_json import LABELS_ENTRY
+from segnet_tf.inference.labels_json import (
+    LABELS_ENTRY,
+    MOST_BYTES,
+    dataset_info,
+    parsed,
+)
 from segnet_tf.inference.receptive_field import receptive_field, size_multiple
 from segnet_tf.inference.tflite_metadata import (
     Metadata,
@@ -61,6 +67,8 @@ def export_tflite(
             consumer's package is missing.
     """
     info = checked(model, info, size)
+    beside = Path(path).with_name(LABELS_ENTRY)
+    _refuse_anothers_file(beside)
     check_calibration(quantize, len(calibration))
     multiple = size_multiple(model)
     fits = size[0] % multiple == 0 and size[1] % multiple == 0
@@ -92,5 +100,19 @@ def export_tflite(
         append_metadata(temporary, metadata)
         if consumer == "mediapipe":
             append_class_names(temporary, info)
-    write_json(Path(path).with_name(LABELS_ENTRY), asdict(info))
+    write_json(beside, asdict(info))
     return metadata
+
+
+def _refuse_anothers_file(labels: Path) -> None:
+    """Raises UserError if a labels.json is there that no export wrote."""
+    if not labels.exists():
+        return
+    try:
+        with labels.open("rb") as file:
+            dataset_info(parsed(file.read(MOST_BYTES + 1)))
+    except (OSError, ValueError):
+        raise UserError(
+            f"{labels}: would be overwritten, and is not of an export: choose another "
+            "folder with --output"
+        ) from None

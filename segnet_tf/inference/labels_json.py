@@ -8,6 +8,7 @@ sizes, types and ranges, so that a damaged or hostile file is refused at once.
 import json
 import os
 import zipfile
+import zlib
 from typing import Any
 
 from segnet_tf.datasets.dataset import IGNORE_LABEL, DatasetInfo
@@ -18,6 +19,7 @@ __all__ = [
     "LABELS_ENTRY",
     "archived",
     "dataset_info",
+    "entry",
     "parsed",
     "receptive_field",
     "whole",
@@ -28,7 +30,7 @@ LABELS_ENTRY = "labels.json"
 MOST_BYTES = 2**20
 LONGEST_NAME = 100
 LONGEST_SIDE = 2**16
-MOST_PIXELS = 2**28
+MOST_PIXELS = 2**26
 
 
 def archived(path: str | os.PathLike) -> bytes | None:
@@ -38,17 +40,41 @@ def archived(path: str | os.PathLike) -> bytes | None:
         ValueError: if the entry is damaged or too large.
         zipfile.BadZipFile: if the file is no archive, or a damaged one.
     """
+    return entry(path, LABELS_ENTRY, MOST_BYTES)
+
+
+def entry(path: str | os.PathLike, name: str, most: int) -> bytes | None:
+    """An entry of a zip archive, or None if it has none of that name.
+
+    Args:
+        path: the archive.
+        name: of the entry.
+        most: bytes of it; one more is read, so that too much can be told.
+
+    Raises:
+        ValueError: if the entry is damaged, or compressed in a way that Keras and we do
+            not use: bzip2 and LZMA unpack everything at once.
+        zipfile.BadZipFile: if the file is no archive, or a damaged one.
+    """
     with zipfile.ZipFile(path) as archive:
-        if LABELS_ENTRY not in archive.namelist():
+        if name not in archive.namelist():
             return None
+        kind = archive.getinfo(name).compress_type
+        if kind not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"compression {kind}")
         try:
             # The archive's own word on the size may be wrong.
-            with archive.open(LABELS_ENTRY) as entry:
-                stored = entry.read(MOST_BYTES + 1)
+            with archive.open(name) as file:
+                return file.read(most + 1)
         # zipfile raises these for damaged bytes, depending on their place.
-        except (NotImplementedError, RuntimeError, EOFError, OSError) as error:
+        except (
+            NotImplementedError,
+            RuntimeError,
+            EOFError,
+            OSError,
+            zlib.error,
+        ) as error:
             raise ValueError(str(error) or type(error).__name__) from None
-    return stored
 
 
 def parsed(stored: bytes | str) -> dict[str, Any]:

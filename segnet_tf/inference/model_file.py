@@ -184,11 +184,11 @@ def network_name(path: str | os.PathLike) -> str | None:
     Raises:
         UserError: if the file is missing, damaged or no zip archive.
     """
-    with zipfile.ZipFile(_checked(path)) as archive:
-        try:
-            name = json.loads(archive.read("config.json"))["config"]["name"]
-        except (KeyError, RecursionError, TypeError, ValueError, zipfile.BadZipFile):
-            return None
+    try:
+        stored = labels_json.entry(_checked(path), "config.json", 2**26)
+        name = json.loads(stored or b"")["config"]["name"]
+    except (KeyError, RecursionError, TypeError, ValueError, zipfile.BadZipFile):
+        return None
     return name if isinstance(name, str) else None
 
 

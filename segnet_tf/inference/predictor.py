@@ -2,14 +2,16 @@
 
 import os
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
 
+from segnet_tf.datasets.dataset import DatasetInfo
 from segnet_tf.errors import UserError
 from segnet_tf.inference.model_file import find_model
 from segnet_tf.inference.resizing import resized_argmax, resized_scores, scaled
-from segnet_tf.inference.runtimes import open_runtime
+from segnet_tf.inference.runtimes import Runtime, open_runtime
 from segnet_tf.inference.tiling import in_tiles, padded, plan
 
 __all__ = ["Predictor"]
@@ -51,14 +53,25 @@ class Predictor:
     def __init__(
         self, path: str | os.PathLike, threads: int | None = None, native: bool = False
     ):
-        self._path = find_model(path)
-        self._arguments = self._path.resolve(), threads, native
-        self._runtime = open_runtime(self._path, threads)
-        self._native = native
-        self.info = self._runtime.info
+        self._path, self._threads, self._native = find_model(path), threads, native
+        # The current folder may change.
+        self._absolute = self._path.resolve()
+        # A file that is no model is refused here, not at the first image.
+        self.info  # noqa: B018
 
-    def __reduce__(self):
-        return Predictor, self._arguments
+    @cached_property
+    def _runtime(self) -> Runtime:
+        return open_runtime(self._path, self._threads)
+
+    @property
+    def info(self) -> DatasetInfo:
+        return self._runtime.info
+
+    def __getstate__(self) -> dict:
+        # Another process opens the file when it uses it: an error while it unpickles
+        # would take a worker of a pool down.
+        kept = {"_path": self._absolute, "_absolute": self._absolute}
+        return {**kept, "_threads": self._threads, "_native": self._native}
 
     @property
     def num_classes(self) -> int:

@@ -148,6 +148,7 @@ def open_keras(path: Path, threads: int | None = None) -> Runtime:
         return model(tf.cast(image, tf.float32), training=False)
 
     def run(image):
+        _check_process()
         return logits(tf.constant(image[None])).numpy()[0]
 
     return Runtime(
@@ -196,6 +197,7 @@ def open_savedmodel(path: Path, threads: int | None = None) -> Runtime:
         ) from None
 
     def run(image):
+        _check_process()
         # This use keeps the model alive: a signature's function does not.
         assert loaded is not None
         return serve(image=tf.constant(image[None], dtype))["probabilities"].numpy()[0]
@@ -288,9 +290,25 @@ def open_runtime(
     return OPENERS[form](path, threads)
 
 
+_process: int | None = None
+"""The process in which TensorFlow began to compute."""
+
+
+def _check_process() -> None:
+    """Raises UserError in a process that was forked since: it would wait for ever."""
+    if _process not in (None, os.getpid()):
+        raise UserError(
+            "TensorFlow does not compute in a forked process: start workers with "
+            "multiprocessing.get_context('spawn'), or take a .tflite file"
+        )
+
+
 def _tensorflow(threads: int | None):
     """TensorFlow, imported quietly and set to compute on so many threads."""
+    global _process
     tf = import_tensorflow()
+    _process = _process or os.getpid()
+    _check_process()
     if threads is not None:
         try:
             tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -209,8 +209,10 @@ def interpreter(path: str | os.PathLike, threads: int | None = None):
 
     # Python 3.13 and newer tell the cores that this process may use.
     cores = getattr(os, "process_cpu_count", os.cpu_count)()
+    # Given a name, LiteRT maps the file, and dies if another one is copied over it.
+    content = Path(path).read_bytes()
     with notices_kept_back(), litert_errors(path):
-        return Interpreter(str(path), num_threads=threads or cores)
+        return Interpreter(model_content=content, num_threads=threads or cores)
 
 
 def resize(loaded, height: int, width: int) -> None:

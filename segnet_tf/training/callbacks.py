@@ -13,7 +13,22 @@ from segnet_tf.training.config import TrainConfig
 from segnet_tf.training.length import stalled
 from segnet_tf.training.run_folder import Run
 
-__all__ = ["EarlyStop", "RunCheckpoint", "TimeEstimate", "validated_epochs"]
+__all__ = ["EarlyStop", "Restored", "RunCheckpoint", "TimeEstimate", "validated_epochs"]
+
+
+class Restored(keras.callbacks.Callback):
+    """Sets what Keras leaves out of a checkpoint: seeds, metrics of a begun epoch."""
+
+    def __init__(self, run: Run):
+        super().__init__()
+        self.run = run
+        self.is_set = False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # Keras has just made the metrics, or set them to zero.
+        if not self.is_set:
+            self.run.restore(self.model)
+        self.is_set = True
 
 
 class RunCheckpoint(keras.callbacks.Callback):

@@ -135,6 +135,16 @@ class RunOptions:
         "kept; 0: never",
         bound=NOT_NEGATIVE,
     )
+    checkpoint_minutes: float = option(
+        10.0,
+        "minutes between checkpoints inside an epoch; 0: none",
+        bound=NOT_NEGATIVE,
+    )
+    deterministic: bool = option(
+        False,
+        "slower operators that give the same bits each time, so that a resumed run "
+        "ends with the weights of an unbroken one",
+    )
     save_best: bool = option(
         True,
         "keep the weights with the best validation mIoU, not the last epoch's",

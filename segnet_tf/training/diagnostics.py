@@ -27,6 +27,7 @@ class LossGuard(keras.callbacks.Callback):
     Args:
         run: its finished epochs stay as they are.
         names: step, counted from the run's first -> file names of its batch.
+        steps: of a whole epoch.
         accumulate: number of steps that make one update.
 
     Raises:
@@ -34,11 +35,16 @@ class LossGuard(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, run: Run, names: Callable[[int], tuple[str, ...]], accumulate: int = 1
+        self,
+        run: Run,
+        names: Callable[[int], tuple[str, ...]],
+        steps: int,
+        accumulate: int = 1,
     ):
         super().__init__()
         self.run = run
         self.names = names
+        self.steps = steps
         self.accumulate = accumulate
         self.epoch = self.batch = 0
 
@@ -58,7 +64,8 @@ class LossGuard(keras.callbacks.Callback):
             self._stop("the weights are nan or inf")
 
     def _stop(self, what: str) -> None:
-        step = self.epoch * self.params["steps"] + self.batch
+        batch = self.run.step + self.batch
+        step = self.epoch * self.steps + batch
         files = self._files(step, step + 1)
         # A bad loss may come from its own batch or from the update before it.
         updated = step - step % self.accumulate
@@ -72,7 +79,7 @@ class LossGuard(keras.callbacks.Callback):
         )
         print()
         raise UserError(
-            f"{what} at epoch {self.epoch + 1}, step {self.batch + 1}, whose batch was "
+            f"{what} at epoch {self.epoch + 1}, step {batch + 1}, whose batch was "
             f"{files}: train with a lower --learning-rate, or look at these files; "
             f"{kept}"
         )

@@ -2,22 +2,20 @@
 
     runs/<name>/
         config.json    the options
-        checkpoint/    the newest finished epoch, optimizer and history included
+        checkpoint/    the two newest states, optimizer and history included
         history.csv    one line per epoch
         curves.png     plots of history.csv
         model.keras    the kept weights, with class names, without the optimizer
         metrics.json   their scores on the validation split
         tensorboard/   scalars, and panels of a few validation images
 
-A run can be killed at any moment and resumed.
+A run can be killed at any moment and resumed. While it goes on, no other process can
+write into its folder.
 """
 
 import csv
 import json
-import re
 import shutil
-import zipfile
-import zlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,15 +23,15 @@ import keras
 
 from segnet_tf.errors import UserError
 from segnet_tf.evaluation.plots import draw_curves
-from segnet_tf.files import replacing, write_json
+from segnet_tf.files import FolderLock, replacing, write_json
+from segnet_tf.training.checkpoint import Checkpoint, checkpoints, write_checkpoint
 from segnet_tf.training.config import TrainConfig
 
-__all__ = ["Run"]
+__all__ = ["Run", "read_options"]
 
-HISTORY_ENTRY = "history.json"
-"""The entry of a checkpoint that holds the rows of the history."""
+KEPT = 2
+"""Checkpoints in a run's folder: the newest, and one to go on from if it is damaged."""
 
-_COLUMNS = {"epoch", "loss", "mean_iou", "val_loss", "val_mean_iou", "seconds"}
 _DAMAGED = "{}: damaged, the run cannot go on from it: move {} aside and train anew"
 
 
@@ -42,16 +40,23 @@ class Run:
 
     Attributes:
         folder: the folder that holds all files of the run.
-        epoch: number of finished epochs.
+        rows: the history, one dict per finished epoch.
+        step: finished steps of the next epoch, from an earlier process.
         model_path: file of the kept weights.
-        rows: the history, one dict per epoch.
     """
 
-    def __init__(self, folder: Path, epoch: int = 0):
+    def __init__(self, folder: Path):
         self.folder = folder
-        self.epoch = epoch
+        self.rows: list[dict] = []
+        self.step = 0
         self.model_path = folder / "model.keras"
-        self.rows = _history(folder, epoch) if epoch else []
+        self._checkpoint: Checkpoint | None = None
+        self._lock = FolderLock(folder)
+
+    @property
+    def epoch(self) -> int:
+        """Number of finished epochs."""
+        return len(self.rows)
 
     @classmethod
     def new(cls, config: TrainConfig, output: str | None) -> "Run":
@@ -65,79 +70,126 @@ class Run:
         Raises:
             UserError: if `output` already holds something.
         """
-        folder = Path(output) if output else _free_folder(config)
-        if folder.exists() and not _is_unused(folder):
-            raise UserError(
-                f"{folder}: already there: choose another --output, or --resume it"
-            )
-        return cls(folder)
+        run = cls(Path(output) if output else _free_folder(config))
+        run._refuse_a_used_folder()
+        return run
 
     @classmethod
     def resumed(cls, config: TrainConfig, output: str | None) -> "Run":
         """An earlier run with this configuration, to go on with.
+
+        A run that was killed before it saved anything begins anew, so that a service
+        can start its run with the same command each time.
 
         Args:
             config: the options of the run; only the paths of the data may differ.
             output: the folder; None: the newest run under runs/ that fits.
 
         Raises:
-            UserError: if there is none; the message lists the options that differ. Or
-                if the history of its finished epochs is damaged.
+            UserError: if there is none, but others; the message lists the options that
+                differ. Or if another process trains in the folder, or if no checkpoint
+                of it is sound.
         """
         folders = [Path(output)] if output else _runs_newest_first(config)
-        wanted = _as_json(config)
         differing = []
         for folder in folders:
             if not (folder / "config.json").is_file():
                 continue
             try:
-                stored = _read_options(folder / "config.json")
+                names = _differing(config, read_options(folder / "config.json"))
             except UserError as error:
                 # Another run's folder must not keep this one from going on.
                 differing.append(str(error))
                 continue
-            # A run that is older than an option had the option's default.
-            found = {**_as_json(TrainConfig()), **stored}
-            # The data may have moved since.
-            names = [
-                name
-                for name in wanted
-                if found.get(name) != wanted[name]
-                and name not in ("data_dir", "classes")
-            ]
             if not names:
-                for left_by_a_kill in folder.glob("**/.writing-*"):
-                    _delete(left_by_a_kill)
-                epochs = [_epoch(path) for path in _checkpoints(folder)]
-                return cls(folder, max(epochs, default=0))
+                run = cls(folder)
+                run._lock.acquire()
+                run._go_on()
+                return run
             differing.append(f"{folder} has another {', '.join(names)}")
-        reason = "; ".join(differing) or "no run found"
-        raise UserError(f"nothing to resume with this configuration: {reason}")
+        if differing:
+            raise UserError(
+                f"nothing to resume with this configuration: {'; '.join(differing)}"
+            )
+        print("nothing to resume: the run begins")
+        return cls.new(config, output)
+
+    def _go_on(self) -> None:
+        """Finds the newest sound checkpoint."""
+        for left_by_a_kill in self.folder.glob("**/.writing-*"):
+            _delete(left_by_a_kill)
+        found = checkpoints(self.folder / "checkpoint")
+        for checkpoint in reversed(found):
+            rows = checkpoint.rows()
+            if rows is not None:
+                self.rows, self.step = rows, checkpoint.step
+                self._checkpoint = checkpoint
+                return
+            print(f"warning: {checkpoint.path}: damaged; the one before it counts")
+        if found:
+            raise UserError(_DAMAGED.format(found[-1].path, self.folder))
+        if not _is_unused(self.folder):
+            raise UserError(
+                f"{self.folder}: has no checkpoint to go on from: choose another "
+                f"--output; --init-from {self.folder} starts with its weights"
+            )
+
+    def _refuse_a_used_folder(self) -> None:
+        if self.folder.exists() and not _is_unused(self.folder):
+            raise UserError(
+                f"{self.folder}: already there: choose another --output, or --resume it"
+            )
 
     def begin(self, config: TrainConfig) -> None:
-        """Makes the folder and writes config.json."""
+        """Makes the folder, keeps others out of it, and writes config.json.
+
+        Raises:
+            UserError: if another process trains in it.
+        """
+        if not self._lock.held:
+            self._lock.acquire()
+            # Another run may have ended in it since.
+            self._refuse_a_used_folder()
         write_json(self.folder / "config.json", asdict(config))
 
+    def close(self) -> None:
+        """Lets others into the folder."""
+        self._lock.release()
+
     def checkpointed_model(self) -> keras.Model | None:
-        """The model of the newest finished epoch, compiled, with its optimizer's state.
+        """The model of the checkpoint that the run goes on from, compiled.
 
         Returns:
-            None if no epoch is finished.
+            None if nothing was saved.
 
         Raises:
             UserError: if the checkpoint is damaged.
         """
-        # These imports register the loss and the schedule of the checkpoint.
-        from segnet_tf.training import pixel_loss, warmup  # noqa: F401
-
-        paths = _checkpoints(self.folder)
-        if not paths:
+        if self._checkpoint is None:
             return None
         try:
-            return keras.models.load_model(paths[-1])
+            model = self._checkpoint.model()
+            if not getattr(model, "optimizer", None):
+                raise ValueError("no optimizer")
+            return model
         # As for model files, the set of errors is not documented.
         except Exception as error:
-            raise UserError(_DAMAGED.format(paths[-1], self.folder)) from error
+            line = _DAMAGED.format(self._checkpoint.path, self.folder)
+            raise UserError(line) from error
+
+    def restore(self, model: keras.Model) -> None:
+        """Sets what Keras leaves out of a checkpoint, once its metrics exist."""
+        if self._checkpoint is not None:
+            self._checkpoint.restore(model)
+
+    def save_step(self, model: keras.Model, step: int) -> None:
+        """Writes a checkpoint inside an epoch.
+
+        Args:
+            model: the compiled model.
+            step: finished steps of the epoch, those of earlier processes included.
+        """
+        self._keep(write_checkpoint(self.folder / "checkpoint", model, self.rows, step))
 
     def finish_epoch(self, model: keras.Model, row: dict) -> None:
         """Writes history, checkpoint and curves of an epoch.
@@ -148,18 +200,28 @@ class Run:
             model: the compiled model.
             row: the line of the history; `row["epoch"]` counts from 1.
         """
-        self.rows.append(row)
-        self.epoch = row["epoch"]
-        _write_history(self.folder / "history.csv", self.rows)
-        old = _checkpoints(self.folder)
-        path = self.folder / "checkpoint" / f"epoch-{self.epoch:05d}.keras"
-        with replacing(path) as temporary:
-            model.save(temporary)
-            with zipfile.ZipFile(temporary, "a") as archive:
-                archive.writestr(HISTORY_ENTRY, json.dumps(self.rows))
-        for checkpoint in old:
-            checkpoint.unlink()
-        draw_curves(self.rows, self.folder / "curves.png")
+        rows = [*self.rows, row]
+        _write_history(self.folder / "history.csv", rows)
+        self._keep(write_checkpoint(self.folder / "checkpoint", model, rows))
+        self.rows, self.step = rows, 0
+        draw_curves(rows, self.folder / "curves.png")
+
+    def _keep(self, newest: Checkpoint) -> None:
+        for old in checkpoints(newest.path.parent)[:-KEPT]:
+            old.path.unlink()
+        self._checkpoint = newest
+
+
+def _differing(config: TrainConfig, stored: dict) -> list[str]:
+    """The options that differ from those of a run."""
+    wanted = _as_json(config)
+    # A run that is older than an option had the option's default.
+    found = {**_as_json(TrainConfig()), **stored}
+    # The data may have moved since.
+    free = ("data_dir", "classes")
+    return [
+        name for name in wanted if found.get(name) != wanted[name] and name not in free
+    ]
 
 
 def _delete(path: Path) -> None:
@@ -171,7 +233,7 @@ def _delete(path: Path) -> None:
 
 def _is_unused(folder: Path) -> bool:
     """Whether it holds only what a run leaves that is killed in its first epoch."""
-    left = {"config.json", "tensorboard"}
+    left = {"config.json", "tensorboard", FolderLock.NAME}
     return folder.is_dir() and all(
         path.name in left or path.name.startswith(".writing-")
         for path in folder.iterdir()
@@ -183,13 +245,19 @@ def _as_json(config: TrainConfig) -> dict:
     return json.loads(json.dumps(config.as_options()))
 
 
-def _read_options(path: Path) -> dict:
-    """The options in a config.json, without their groups."""
+def read_options(path: Path) -> dict:
+    """The options in a config.json, without their groups.
+
+    Raises:
+        UserError: if the file is damaged.
+    """
     try:
         groups = json.loads(path.read_text(encoding="utf-8"))
         return {
             name: value for group in groups.values() for name, value in group.items()
         }
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
     except (OSError, RecursionError, ValueError):
         raise UserError(f"{path}: damaged, no JSON: train anew") from None
     except AttributeError:
@@ -197,17 +265,6 @@ def _read_options(path: Path) -> dict:
             f"{path}: of a version before 0.1.0, which cannot be resumed: train anew, "
             "or start from its weights with --init-from"
         ) from None
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    found = (folder / "checkpoint").glob("epoch-*.keras")
-    return sorted(path for path in found if _epoch(path) and path.is_file())
-
-
-def _epoch(path: Path) -> int:
-    """The epoch of a checkpoint, or 0 for a file of another name."""
-    found = re.fullmatch(r"epoch-(\d{5,9})\.keras", path.name)
-    return int(found[1]) if found else 0
 
 
 def _stem(config: TrainConfig) -> str:
@@ -226,50 +283,6 @@ def _runs_newest_first(config: TrainConfig) -> list[Path]:
     configs = Path("runs").glob(f"{_stem(config)}*/config.json")
     newest = sorted(configs, key=lambda path: path.stat().st_mtime, reverse=True)
     return [path.parent for path in newest]
-
-
-def _history(folder: Path, epoch: int) -> list[dict]:
-    """The rows of the finished epochs: those in the checkpoint.
-
-    Older checkpoints have none; then history.csv must have them.
-
-    Raises:
-        UserError: if a row is missing or damaged: the best score would be lost, and
-            with it the kept model.
-    """
-    path = _checkpoints(folder)[-1]
-    try:
-        with zipfile.ZipFile(path) as archive:
-            stored = HISTORY_ENTRY in archive.namelist()
-            rows = json.loads(archive.read(HISTORY_ENTRY)) if stored else None
-    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error):
-        raise UserError(_DAMAGED.format(path, folder)) from None
-    if rows is None:
-        path = folder / "history.csv"
-        rows = _read_csv(path)[:epoch]
-    if [row.get("epoch") for row in rows] != list(range(1, epoch + 1)):
-        raise UserError(f"{path}: its rows are not those of the epochs 1 to {epoch}")
-    return rows
-
-
-def _read_csv(path: Path) -> list[dict]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file, strict=True)
-            unknown = set(reader.fieldnames or ()) - _COLUMNS
-            rows = [
-                {
-                    name: (int(text) if name == "epoch" else float(text))
-                    for name, text in row.items()
-                    if text
-                }
-                for row in reader
-            ]
-    except (AttributeError, OSError, TypeError, ValueError, csv.Error) as error:
-        raise UserError(f"{path}: damaged ({error}): train anew") from None
-    if unknown:
-        raise UserError(f"{path}: damaged: no column {min(map(str, unknown))!r}")
-    return rows
 
 
 def _write_history(path: Path, rows: list[dict]) -> None:

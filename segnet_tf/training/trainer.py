@@ -2,22 +2,18 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from segnet_tf.datasets import registry
-from segnet_tf.datasets.class_weights import CLASS_WEIGHTS
 from segnet_tf.datasets.dataset import (
     DatasetInfo,
     MissingSplit,
     Split,
-    class_pixel_counts,
     typical_size,
 )
 from segnet_tf.datasets.pipeline import (
@@ -28,31 +24,26 @@ from segnet_tf.datasets.pipeline import (
 )
 from segnet_tf.datasets.reading import Reading
 from segnet_tf.evaluation.evaluate import evaluate, score_table, write_metrics
-from segnet_tf.inference.model_file import find_model, load_model, save_model
+from segnet_tf.inference.model_file import load_model, save_model
 from segnet_tf.layers.batch_norm import recalibrate_batch_norm
-from segnet_tf.metrics.confusion import MeanIoU
-from segnet_tf.models import networks
-from segnet_tf.models.pretrained import copy_matching_weights
 from segnet_tf.training.augmentation import augment
+from segnet_tf.training.building import compiled
 from segnet_tf.training.callbacks import (
     EarlyStop,
+    Restored,
     RunCheckpoint,
     TimeEstimate,
     validated_epochs,
 )
 from segnet_tf.training.config import TrainConfig
 from segnet_tf.training.diagnostics import ClassWatch, LossGuard, ReadingWatch
+from segnet_tf.training.interruption import StepCheckpoint
 from segnet_tf.training.length import planned, stalled, steps_of
-from segnet_tf.training.optimizers import (
-    build_optimizer,
-    decay_kernels_only,
-    encoder_layers,
-)
-from segnet_tf.training.pixel_loss import PixelLoss
+from segnet_tf.training.optimizers import decay_kernels_only
 from segnet_tf.training.run_folder import Run
 from segnet_tf.training.tensorboard import Panels, writing_errors
 
-__all__ = ["build", "callbacks_of", "train"]
+__all__ = ["callbacks_of", "train"]
 
 
 def train(config: TrainConfig, output: str | None = None, resume: bool = False) -> Path:
@@ -81,16 +72,22 @@ def train(config: TrainConfig, output: str | None = None, resume: bool = False) 
     if val_split:
         _warn_of_overlap(train_split, val_split)
     asked, config = config, planned(config, len(train_split))
-    run = (Run.resumed if resume else Run.new)(config, output)
-    steps = steps_of(config, len(train_split))
-    _say_plan(config, run, train_split, val_split, steps)
-    if not asked.optimization.epochs:
-        print("so many epochs for so many images; --epochs sets another number")
-    if run.epoch < config.optimization.epochs and not stalled(config, run.rows):
-        with _precision(config):
-            _fit(config, run, train_split, val_split, steps)
-    _finish(config, run, train_split, val_split)
+    if config.run.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    with closing((Run.resumed if resume else Run.new)(config, output)) as run:
+        steps = steps_of(config, len(train_split))
+        _say_plan(config, run, train_split, val_split, steps)
+        if not asked.optimization.epochs:
+            print("so many epochs for so many images; --epochs sets another number")
+        if not _is_over(config, run):
+            with _precision(config):
+                _fit(config, run, train_split, val_split, steps)
+        _finish(config, run, train_split, val_split)
     return run.folder
+
+
+def _is_over(config: TrainConfig, run: Run) -> bool:
+    return run.epoch >= config.optimization.epochs or stalled(config, run.rows)
 
 
 def _split(config: TrainConfig, name: str, reading: Reading) -> Split:
@@ -129,8 +126,9 @@ def _say_plan(config, run, train_split, val_split, steps) -> None:
         f"and {validation} validation images, {optimization.epochs} epochs of {steps} "
         f"steps, {optimization.batch_size} crops of {height}x{width} in each step"
     )
-    if run.epoch:
-        print(f"going on after epoch {run.epoch}")
+    if run.epoch or run.step:
+        step = f", step {run.step}" if run.step else ""
+        print(f"going on after epoch {run.epoch}{step}")
     print(f"results go to {run.folder}/")
 
 
@@ -151,109 +149,60 @@ def _precision(config: TrainConfig) -> Iterator[None]:
 def _fit(config, run, train_split, val_split, steps) -> None:
     if val_split:
         _read_once(val_split)
-    model = _compiled(config, run, train_split, steps)
+    model = run.checkpointed_model()
+    if model is None:
+        model = compiled(config, train_split, steps * config.optimization.epochs)
+    else:
+        decay_kernels_only(model.optimizer)
+    run.begin(config)
+    # Keras' epochs are of one length, so what is left of a begun one is a fit of its
+    # own.
+    while not _is_over(config, run):
+        _fit_on(model, config, run, train_split, val_split, steps)
+
+
+def _fit_on(model, config, run, train_split, val_split, steps) -> None:
+    """The rest of a begun epoch, or all epochs that are left."""
     optimization = config.optimization
     batches = training_batches(
         train_split,
         lambda image, labels, seed: augment(image, labels, config.augmentation, seed),
         optimization.batch_size,
         config.run.seed,
-        start=run.epoch * steps * optimization.batch_size,
+        start=(run.epoch * steps + run.step) * optimization.batch_size,
     )
-    run.begin(config)
     reading = ReadingWatch()
-    with reading_errors(), writing_errors(run.folder / "tensorboard"):
-        model.fit(
-            reading.measured(batches),
-            epochs=optimization.epochs,
-            initial_epoch=run.epoch,
-            steps_per_epoch=steps,
-            validation_data=evaluation_batches(val_split) if val_split else None,
-            validation_freq=validated_epochs(config),
-            # `training_batches` shuffles.
-            shuffle=False,
-            callbacks=[
-                reading,
-                *callbacks_of(config, run, train_split, val_split, steps),
-            ],
-            # A progress bar redraws itself; in a file that makes thousands of lines.
-            verbose=1 if sys.stdout.isatty() else 2,
-        )
+    saving = StepCheckpoint(run, steps, config.run.checkpoint_minutes)
+    folder = run.folder / "tensorboard"
+    try:
+        with reading_errors(), writing_errors(folder):
+            model.fit(
+                reading.measured(batches),
+                epochs=run.epoch + 1 if run.step else optimization.epochs,
+                initial_epoch=run.epoch,
+                steps_per_epoch=steps - run.step,
+                validation_data=evaluation_batches(val_split) if val_split else None,
+                validation_freq=validated_epochs(config),
+                # `training_batches` shuffles.
+                shuffle=False,
+                callbacks=[
+                    Restored(run),
+                    reading,
+                    *callbacks_of(config, run, train_split, val_split, steps),
+                    saving,
+                ],
+                # A progress bar redraws itself; in a file that makes thousands of
+                # lines.
+                verbose=1 if sys.stdout.isatty() else 2,
+            )
+    finally:
+        saving.restore_signals()
 
 
 def _read_once(split: Split) -> None:
     """Finds broken files before training: at a validation they would cost an epoch."""
     with reading_errors():
         evaluation_batches(split).reduce(0, lambda count, _: count + 1)
-
-
-def _compiled(config, run, train_split, steps) -> keras.Model:
-    """The run's checkpoint, or a fresh network, compiled."""
-    model = run.checkpointed_model()
-    if model is not None:
-        decay_kernels_only(model.optimizer)
-        return model
-    optimization, num_classes = config.optimization, train_split.info.num_classes
-    model = build(config, num_classes)
-    encoder = []
-    if optimization.encoder_lr_multiplier != 1:
-        last = networks.NETWORKS[config.network.model].encoder
-        encoder = encoder_layers(model, last)
-    model.compile(
-        optimizer=build_optimizer(config, steps * optimization.epochs, encoder),
-        loss=PixelLoss(
-            optimization.loss,
-            _class_weights(config, train_split),
-            groups=train_split.groups,
-            logit_adjustment=optimization.logit_adjustment,
-        ),
-        metrics=[MeanIoU(num_classes)],
-        jit_compile=config.run.jit_compile,
-    )
-    return model
-
-
-def build(config: TrainConfig, num_classes: int) -> keras.Model:
-    """The configured network, with random weights, pretrained ones or another run's.
-
-    Args:
-        config: its `network` options and `data.channels` count.
-        num_classes: channels of the output.
-
-    Returns:
-        An uncompiled keras.Model.
-
-    Raises:
-        UserError: if the weights that the options name are missing or do not fit.
-    """
-    options = config.network
-    network = networks.NETWORKS[options.model]
-    arguments: dict[str, Any] = {}
-    if network.unpools:
-        arguments["pooling_mode"] = options.pooling_mode
-    if config.data.channels != 3:
-        arguments["input_channels"] = config.data.channels
-    model = networks.build(options.model, num_classes, **arguments)
-    source = options.encoder_weights
-    if source == "auto":
-        source = "imagenet" if network.brings_weights else "none"
-    if source != "none":
-        network.load_pretrained(model, source)
-    if options.init_from:
-        path = find_model(options.init_from, forms=("model.keras",))
-        kept = copy_matching_weights(load_model(path), model)
-        print(f"weights from {path}" + (f"; new: {', '.join(kept)}" if kept else ""))
-    return model
-
-
-def _class_weights(config: TrainConfig, split: Split) -> np.ndarray | None:
-    choice = config.optimization.class_weights
-    if choice == "none":
-        return None
-    weights = CLASS_WEIGHTS[choice].make(*class_pixel_counts(split))
-    pairs = zip(split.info.classes, weights, strict=True)
-    print("class weights:", ", ".join(f"{name} {value:.3f}" for name, value in pairs))
-    return weights
 
 
 def callbacks_of(config, run, train_split, val_split, steps) -> list:
@@ -277,7 +226,7 @@ def callbacks_of(config, run, train_split, val_split, steps) -> list:
 
     folder = run.folder / "tensorboard"
     callbacks = [
-        LossGuard(run, names, config.optimization.accumulate),
+        LossGuard(run, names, steps, config.optimization.accumulate),
         keras.callbacks.TensorBoard(folder, write_graph=False),
     ]
     if val_split:

@@ -41,8 +41,8 @@ def test_a_run_writes_what_the_readme_says(run_folder):
     folder, printed = run_folder
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "checkpoint", "config.json", "curves.png", "history.csv", "metrics.json",
-        "model.keras", "tensorboard",
+        ".lock", "checkpoint", "config.json", "curves.png", "history.csv",
+        "metrics.json", "model.keras", "tensorboard",
     }  # fmt: skip
     metrics = json.loads((folder / "metrics.json").read_text())
     assert {"global_accuracy", "class_accuracy", "mean_iou"} <= set(metrics)
@@ -155,7 +155,6 @@ MISTAKES = {
         "--model=segnet_basic",
         "--encoder-weights=imagenet",
     ),
-    "nothing to resume": ("train.py", "--resume"),
     "no such file": ("predict.py", "missing.png"),
     "text.png": ("predict.py", "text.png"),
     "same file": ("predict.py", "a/x.png", "b/x.png"),
@@ -213,6 +212,7 @@ def test_resume_with_another_configuration_says_what_differs(run_folder, run_com
     assert result.returncode == 2 and "epochs" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_end(run_command, tmp_path):
     from conftest import ROOT
 

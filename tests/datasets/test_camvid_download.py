@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import tracemalloc
+import urllib.request
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -165,13 +166,16 @@ def test_an_archive_of_unknown_length(serve, tmp_path):
     assert contents(download(tmp_path / "cache").parent) == FILES
 
 
-@pytest.mark.parametrize("damage", ["missing", "short"])
+@pytest.mark.parametrize("damage", ["missing", "short", "another content"])
 def test_repairs_an_incomplete_cache(damage, serve, tmp_path):
     server = serve(archive())
     folder = download(tmp_path / "cache")
     victim = folder / "val" / "val_1.png"
     if damage == "missing":
         victim.unlink()
+    elif damage == "another content":
+        content = victim.read_bytes()
+        victim.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     else:
         victim.write_bytes(victim.read_bytes()[:-1])
     (folder / "stray").write_text("x")
@@ -332,6 +336,22 @@ def test_an_archive_with_a_list_that_fills_the_memory(serve, tmp_path, monkeypat
     assert "its list of files is too long" in refusal(tmp_path / "cache")
 
 
+def test_a_list_that_a_record_of_64_bits_hides(serve, tmp_path):
+    whole = archive()
+    end = whole.rindex(b"PK\5\6")
+    serve(whole[:end] + b"PK\6\7" + bytes(16) + whole[end:])
+    assert "an archive of the 64-bit form" in refusal(tmp_path / "cache")
+
+
+@pytest.mark.parametrize("place", ["http://[/x", "http://" + "a" * 70 + ".com/"])
+def test_a_redirect_to_nowhere(place, serve, tmp_path, monkeypatch):
+    def redirected(request, timeout):
+        return urllib.request.build_opener().open(place, timeout=timeout)
+
+    monkeypatch.setattr(urllib.request, "urlopen", redirected)
+    assert "cannot download from" in refusal(tmp_path / "cache")
+
+
 def test_a_compression_that_could_ask_for_gigabytes(serve, tmp_path):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as opened:
@@ -346,7 +366,7 @@ def test_what_a_killed_download_left_goes_away(serve, tmp_path):
     cache = tmp_path / "cache"
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    litter = cache / f".writing-{files._HOST}-{process.pid}-x"
+    litter = cache / f".writing-{files._HERE}-{process.pid}-x"
     litter.mkdir(parents=True)
     download(cache)
     assert not litter.exists()

@@ -30,8 +30,9 @@ from segnet_tf.models import SegNet, SegNetBasic, SegNetLite
 from segnet_tf.models.networks import NETWORKS
 from segnet_tf.models.pretrained import load_vgg16_kernels
 from segnet_tf.training.augmentation import Augmentation, augment
+from segnet_tf.training.building import build
 from segnet_tf.training.config import TrainConfig
-from segnet_tf.training.trainer import build, train
+from segnet_tf.training.trainer import train
 
 SLOW = pytest.mark.slow
 LOW, HIGH = 60, 190

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image, ImageDraw
 
 from segnet_tf.datasets import folder, registry
+from segnet_tf.datasets.annotations import draw_labelme, labelme_classes
 from segnet_tf.datasets.dataset import MissingSplit
 from segnet_tf.datasets.layouts import LAYOUTS, find
 from segnet_tf.datasets.reading import Reading
@@ -476,6 +478,68 @@ def test_coco(images, file, tmp_path):
         assert (labels == expected).mean() > 0.8
         assert labels[4, number + 4] == 2 and labels[2, number + 2] == 1
         assert labels[10].max() == 0
+
+
+@pytest.mark.parametrize("far", [1e300, 1e8, float("inf"), float("nan"), -1e6])
+def test_labelme_points_that_are_far_away(far, tmp_path):
+    labelme(tmp_path)
+    path = tmp_path / "val/p2.json"
+    content = json.loads(path.read_text())
+    content["shapes"][0] = {
+        "label": "leaf", "points": [[9, 8], [far, 3]], "shape_type": "circle"
+    }  # fmt: skip
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="p2.json: no labelme annotations.*further"):
+        registry.load("folder", "val", tmp_path)
+
+
+def test_a_large_circle_takes_no_longer(tmp_path):
+    labelme(tmp_path)
+    path = tmp_path / "val/p2.json"
+    content = json.loads(path.read_text())
+    content["shapes"] = [
+        {"label": "leaf", "points": [[5, 5], [1e5, 5]], "shape_type": "circle"},
+        {"label": "stem", "points": [[5, 5], [7, 5]], "shape_type": "circle"},
+    ]
+    path.write_text(json.dumps(content))
+    labels = registry.load("folder", "val", tmp_path).read(0)[1]
+    assert (
+        labels[5, 5] == 2 and labels[-1, -1] == 1 and set(np.unique(labels)) == {1, 2}
+    )
+
+
+def test_labelme_shapes_take_the_memory_of_their_own_part(tmp_path):
+    labelme(tmp_path)
+    path = tmp_path / "val/p2.json"
+    content = json.loads(path.read_text())
+    triangle = {"label": "leaf", "points": [[1, 1], [9, 1], [1, 9]]}
+    content |= {"imageWidth": 4096, "imageHeight": 4096, "shapes": [triangle] * 60}
+    path.write_text(json.dumps(content))
+    classes = labelme_classes([path])
+    tracemalloc.start()
+    draw_labelme(path, classes)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200e6, "60 shapes of the whole image would be 1 GB"
+
+
+SHAPES = {
+    "a point further away": [[0, 0, 1e300, 0, 0, 1e300]],
+    "a point further": [[0, 0, float("nan"), 0, 0, 9]],
+    "a polygon of 4 numbers": [[0, 0, 9, 9]],
+    "a polygon of 7 numbers": [[0, 0, 9, 9, 9, 0, 1]],
+    "not the image's size": {"size": [60000, 60000], "counts": "abc"},
+}
+
+
+@pytest.mark.parametrize("says", SHAPES)
+def test_coco_shapes_that_pycocotools_would_die_of(says, tmp_path):
+    files = coco(tmp_path, "{}", "{}/_annotations.coco.json")
+    path = tmp_path / "train/_annotations.coco.json"
+    files[path]["annotations"][0]["segmentation"] = SHAPES[says]
+    path.write_text(json.dumps(files[path]))
+    with pytest.raises(UserError, match=f"an annotation is wrong .*{says}"):
+        registry.load("folder", "train", tmp_path).read(0)
 
 
 def test_faulty_coco(tmp_path):

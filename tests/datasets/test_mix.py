@@ -1,6 +1,7 @@
 """Mixes: labels of different grain as one data set, and files with faults."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -171,7 +172,11 @@ def test_the_typical_size_goes_by_the_shares(mix):
         ({"classes": "camvid"}, "classes: must be a list"),
         ({"classes": ["a", "a"]}, "classes: must be a name or a list of different"),
         ({"kind": 3}, "no key 'kind': it takes classes, sets"),
-        ({"fine": {"share": 0}}, "set 1: share: 0, must be at least 1"),
+        ({"fine": {"share": 0}}, "set 1: share: 0, must be 1 to 1000"),
+        ({"fine": {"share": 10**9}}, "set 1: share: 1000000000, must be 1 to 1000"),
+        ({"classes": [f"c{n}" for n in range(300)]}, "classes: 300 names, at most 255"),
+        ({"classes": ["a" * 101]}, "a name has 1 to 100 characters"),
+        ({"classes": ["\x1b[2J"]}, "a name has 1 to 100 characters"),
         ({"fine": {"share": 1.5}}, "set 1: share: must be a whole number"),
         ({"fine": {"share": True}}, "set 1: share: must be a whole number"),
         ({"fine": {"weight": 1}}, "set 1: no key 'weight'"),
@@ -201,6 +206,12 @@ def test_no_file(tmp_path):
         registry.load("mix", "train")
     with pytest.raises(UserError, match="mix.json: no such file"):
         registry.load("mix", "train", tmp_path / "mix.json")
+    (tmp_path / "mix.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match="mix.json: not readable as JSON"):
+        registry.load("mix", "train", tmp_path / "mix.json")
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(UserError, match="pipe.json: no such file"):
+        registry.load("mix", "train", tmp_path / "pipe.json")
     (tmp_path / "mix.json").write_text("{")
     with pytest.raises(UserError, match="mix.json: not readable as JSON"):
         registry.load("mix", "train", tmp_path / "mix.json")

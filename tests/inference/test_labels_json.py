@@ -4,6 +4,8 @@ import json
 import os
 import pickle
 import resource
+import subprocess
+import sys
 import time
 import zipfile
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -14,6 +16,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from segnet_tf.datasets.dataset import DatasetInfo
 from segnet_tf.datasets.synthetic import INFO, draw_scene
@@ -133,14 +136,21 @@ def lite(tmp_path_factory):
     return path
 
 
-def with_labels(source, target, text: str | bytes):
+def with_labels(source, target, text: str | bytes, kind=zipfile.ZIP_DEFLATED):
     """A copy of a `.tflite` file with another labels.json."""
     with zipfile.ZipFile(source) as archive:
         end = archive.infolist()[0].header_offset
     target.write_bytes(source.read_bytes()[:end])
-    with zipfile.ZipFile(target, "a", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(target, "a", kind) as archive:
         archive.writestr("labels.json", text)
     return target
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compressions_that_unpack_all_at_once(kind, lite, tmp_path):
+    path = with_labels(lite, tmp_path / "x.tflite", b" " * 10**7, kind)
+    with pytest.raises(UserError, match=f"damaged .compression {kind}"):
+        Predictor(path)
 
 
 @pytest.mark.parametrize("kind", {**BAD, **BAD_FOR_TFLITE})
@@ -240,6 +250,48 @@ def test_memory_is_flat_over_2000_calls(lite):
 
 def label(predictor: Predictor) -> np.ndarray:
     return predictor.labels(SCENES[0])
+
+
+FORKED = """
+import multiprocessing, sys
+import numpy as np
+from segnet_tf import Predictor
+image = np.zeros((32, 48, 3), np.uint8)
+predictor = Predictor(sys.argv[1], native=True)
+predictor.labels(image)
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    try:
+        print("shape", pool.apply(predictor.labels, [image]).shape)
+    except Exception as error:
+        print("refused", error)
+"""
+
+
+def in_a_fork(path) -> str:
+    command = [sys.executable, "-W", "ignore", "-c", FORKED, str(path)]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    return done.stdout.splitlines()[-1]
+
+
+def test_a_forked_process(lite, tmp_path):
+    """TensorFlow would wait for ever there."""
+    from networks import network
+
+    save_model(network("segnet_basic"), tmp_path / "m.keras", INFO)
+    assert in_a_fork(lite) == "shape (32, 48)"
+    refused = in_a_fork(tmp_path / "m.keras")
+    assert refused.startswith("refused TensorFlow does not compute in a forked")
+
+
+def test_another_file_copied_over_the_model(lite, tmp_path):
+    path = tmp_path / "m.tflite"
+    path.write_bytes(lite.read_bytes())
+    predictor = Predictor(path, native=True)
+    expected = predictor.labels(SCENES[0])
+    path.write_bytes(b"")
+    assert np.array_equal(predictor.labels(SCENES[0]), expected)
 
 
 def test_a_predictor_can_be_pickled_and_sent(monkeypatch):

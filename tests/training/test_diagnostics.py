@@ -108,7 +108,7 @@ def test_an_exploding_rate_stops_the_run_and_keeps_the_epoch_before(run):
             if epoch == 1:
                 kept.update(contents(run))
 
-    guard, checkpoint = LossGuard(run, named), RunCheckpoint(run, True, INFO)
+    guard, checkpoint = LossGuard(run, named, steps), RunCheckpoint(run, True, INFO)
     callbacks = [losses, rates, guard, checkpoint, Look()]
     with pytest.raises(UserError) as caught:
         fit(pixel_model(1e-6), split, callbacks, 3, steps)
@@ -139,10 +139,9 @@ def contents(run: Run) -> dict:
 
 
 def test_weights_that_break_in_an_epochs_last_step_are_not_kept(run):
-    guard = LossGuard(run, lambda step: (f"frame {step}.png",))
+    guard = LossGuard(run, lambda step: (f"frame {step}.png",), 4)
     model = pixel_model(0.0)
     guard.set_model(model)
-    guard.set_params({"steps": 4})
     guard.on_epoch_begin(0)
     guard.on_train_batch_end(3, {"loss": 0.5})
     guard.on_epoch_end(0, {})
@@ -156,8 +155,7 @@ def test_weights_that_break_in_an_epochs_last_step_are_not_kept(run):
     "accumulate, step, update", [(1, 0, ""), (1, 5, "4"), (3, 2, ""), (3, 7, "3, 4, 5")]
 )
 def test_the_update_before_a_bad_loss_is_named(run, accumulate, step, update):
-    guard = LossGuard(run, lambda step: (str(step),), accumulate)
-    guard.set_params({"steps": 4})
+    guard = LossGuard(run, lambda step: (str(step),), 4, accumulate)
     guard.on_epoch_begin(step // 4)
     after = f" (after an update from {update})" if update else ""
     with pytest.raises(UserError) as caught:
@@ -274,7 +272,7 @@ def summaries(folder) -> list:
 def test_tensorboard_gets_scalars_and_panels_at_validated_epochs(run):
     split = numbered_split(9)
     batches = training_batches(split, still, 2, seed=3)
-    config = TrainConfig.of(batch_size=2, seed=3)
+    config = TrainConfig.of(batch_size=2, seed=3, epochs=4, validate_every=1)
     callbacks = callbacks_of(config, run, split, split, steps=1)
     pixel_model(1e-6).fit(
         batches,

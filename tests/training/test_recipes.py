@@ -1,5 +1,8 @@
 """Recipes are valid configurations, and flags beside them win."""
 
+import json
+from dataclasses import asdict
+
 import keras
 import pytest
 
@@ -133,3 +136,33 @@ def test_the_number_that_reliability_took_is_answered():
 
     with pytest.raises(UserError, match="^--reliability: takes no value: .*samples 20"):
         evaluate.main(["--reliability", "20"])
+
+
+def test_the_options_of_another_run(monkeypatch, tmp_path):
+    path = tmp_path / "config.json"
+    stored = TrainConfig.of(model="segnet_basic", epochs=3, zoom=(0.5, 2.0))
+    path.write_text(json.dumps(asdict(stored)))
+
+    assert configured(monkeypatch, f"--config={path}") == stored
+    found = configured(monkeypatch, f"--config={path}", "--epochs=4")
+    assert found == stored.replaced(epochs=4)
+    with pytest.raises(UserError, match="give one of them"):
+        configured(monkeypatch, f"--config={path}", "--recipe=demo")
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("{", "damaged, no JSON"),
+        ('{"run": {"sed": 1}}', "no option 'sed'"),
+        ('{"run": {"seed": "a"}}', "seed: 'a' is not of type int"),
+        ('{"run": 1}', "before 0.1.0"),
+        (None, "no such file"),
+    ],
+)
+def test_a_file_of_options_that_is_wrong(monkeypatch, tmp_path, text, says):
+    path = tmp_path / "config.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError, match=says):
+        configured(monkeypatch, f"--config={path}")

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from segnet_tf.errors import UserError
 from segnet_tf.files import replacing
@@ -59,6 +62,96 @@ def test_resuming_clears_what_a_kill_left(tmp_path):
         (place / ".writing-x" / "half.keras").touch()
     assert Run.resumed(CONFIG, str(tmp_path)).epoch == 1
     assert not list(tmp_path.rglob(".writing-*"))
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, capsys):
+    run = begun(tmp_path)
+    for epoch in (1, 2, 3):
+        run.finish_epoch(tiny(), {**ROW, "epoch": epoch})
+    run.close()
+    names = [path.name for path in sorted((tmp_path / "checkpoint").iterdir())]
+    assert names == ["epoch-00002.keras", "epoch-00003.keras"]
+    newest = tmp_path / "checkpoint" / names[1]
+    whole = newest.read_bytes()
+    for damaged in (whole[:3000], whole[:900] + b"x" + whole[901:], b""):
+        newest.write_bytes(damaged)
+        again = Run.resumed(CONFIG, str(tmp_path))
+        assert again.epoch == 2 and again.checkpointed_model() is not None
+        assert f"{names[1]}: damaged; the one before" in capsys.readouterr().out
+        again.close()
+    newest.with_name(names[0]).write_bytes(b"x")
+    with pytest.raises(UserError, match=f"{names[1]}: damaged.*move .* aside"):
+        Run.resumed(CONFIG, str(tmp_path))
+
+
+def test_steps_inside_an_epoch(tmp_path):
+    run = begun(tmp_path)
+    run.save_step(tiny(), 7)
+    run.close()
+    assert (Run.resumed(CONFIG, str(tmp_path)).step, run.epoch) == (7, 0)
+    run = Run.resumed(CONFIG, str(tmp_path))
+    run.save_step(tiny(), 9)
+    run.finish_epoch(tiny(), ROW)
+    run.save_step(tiny(), 3)
+    run.close()
+    again = Run.resumed(CONFIG, str(tmp_path))
+    assert (again.epoch, again.step, again.rows) == (1, 3, [ROW])
+    names = {path.name for path in (tmp_path / "checkpoint").iterdir()}
+    assert names == {"epoch-00001.keras", "epoch-00001-step-000003.keras"}
+
+
+def test_two_processes_in_one_folder(tmp_path):
+    """The second one is refused, whether it begins or goes on; a dead one is no bar."""
+    code = (
+        "import sys; from pathlib import Path; from segnet_tf.files import FolderLock\n"
+        "lock = FolderLock(Path(sys.argv[1])); lock.acquire(); print(flush=True)\n"
+        "sys.stdin.read()"
+    )
+    folder = tmp_path / "run"
+    command = [sys.executable, "-c", code, str(folder)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    ) as other:
+        assert other.stdout and other.stdout.readline()
+        with pytest.raises(UserError, match="another process is at work in it"):
+            Run.new(CONFIG, str(folder)).begin(CONFIG)
+        (folder / "config.json").write_text(json.dumps(asdict(CONFIG)))
+        with pytest.raises(UserError, match="another process is at work in it"):
+            Run.resumed(CONFIG, str(folder))
+        other.kill()
+    Run.resumed(CONFIG, str(folder)).begin(CONFIG)
+
+
+def test_a_folder_that_was_used_since(tmp_path):
+    first, second = (Run.new(CONFIG, str(tmp_path / "run")) for _ in range(2))
+    first.begin(CONFIG)
+    first.finish_epoch(tiny(), ROW)
+    first.close()
+    with pytest.raises(UserError, match="already there"):
+        second.begin(CONFIG)
+
+
+def test_a_run_whose_checkpoints_are_gone_is_not_overwritten(tmp_path):
+    run = begun(tmp_path)
+    run.finish_epoch(tiny(), ROW)
+    run.model_path.touch()
+    run.close()
+    shutil.rmtree(tmp_path / "checkpoint")
+    for broken in (None, "a file"):
+        if broken:
+            (tmp_path / "checkpoint").write_text(broken)
+        with pytest.raises(UserError, match="no checkpoint to go on from.*--init-from"):
+            Run.resumed(CONFIG, str(tmp_path))
+
+
+def test_nothing_to_resume_begins(tmp_path, monkeypatch, capsys):
+    """A service starts its run with the same command each time."""
+    monkeypatch.chdir(tmp_path)
+    for output in ("here", None):
+        run = Run.resumed(CONFIG, output)
+        assert (run.epoch, run.step) == (0, 0)
+        assert "nothing to resume: the run begins" in capsys.readouterr().out
+        assert not run.folder.exists()
 
 
 def test_data_may_move_between_a_kill_and_resuming(tmp_path):
@@ -157,36 +250,51 @@ def test_the_history_is_in_the_checkpoint(tmp_path):
             (tmp_path / "history.csv").write_text(text)
         run = Run.resumed(CONFIG, str(tmp_path))
         assert run.rows == [ROW] and run.epoch == 1
+        run.close()
     run.finish_epoch(tiny(), {**ROW, "epoch": 2})
     assert len((tmp_path / "history.csv").read_text().splitlines()) == 3
 
 
-HISTORIES = {
-    "nothing": "",
-    "no rows": "epoch,loss\n",
-    "another epoch": "epoch,loss\n2,0.5\n",
-    "words": "epoch,loss\n1,low\n",
-    "a column of another name": "epoch,loss,val_mean_iox\n1,0.5,0.7\n",
-    "a cell too many": "epoch,loss\n1,0.5,0.7\n",
-    "bytes": "\x00\x01",
+BAD_ROWS = {
+    "a number": 5,
+    "a text": "abc",
+    "a list of numbers": [1],
+    "no score": [{**ROW, "val_mean_iou": None}],
+    "a score that is no number": [{**ROW, "val_mean_iou": float("nan")}],
+    "a score above 1": [{**ROW, "val_mean_iou": 1e9}],
+    "an epoch that is a float": [{**ROW, "epoch": 1.0}],
+    "an epoch that is true": [{**ROW, "epoch": True}],
+    "another epoch": [{**ROW, "epoch": 2}],
+    "a list in a cell": [{**ROW, "loss": [1, 2]}],
+    "an unknown key": [{**ROW, "x": 1}],
+    "no epoch": [{"loss": 1.0}],
 }
 
 
-def test_older_checkpoints_need_a_sound_history(tmp_path):
+def test_a_history_that_cannot_be(tmp_path):
     begun(tmp_path).finish_epoch(tiny(), ROW)
     [path] = (tmp_path / "checkpoint").iterdir()
     with zipfile.ZipFile(path) as archive:
         contents = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in contents.items():
-            if name != "history.json":
-                archive.writestr(name, content)
-    assert Run.resumed(CONFIG, str(tmp_path)).rows == [ROW]
-    for text in HISTORIES.values():
-        (tmp_path / "history.csv").write_text(text)
-        with pytest.raises(UserError, match="history.csv: ") as caught:
+    for name, rows in BAD_ROWS.items():
+        contents["history.json"] = json.dumps(rows).encode()
+        with zipfile.ZipFile(path, "w") as archive:
+            for entry, content in contents.items():
+                archive.writestr(entry, content)
+        with pytest.raises(UserError, match=f"{path.name}: damaged"):
             Run.resumed(CONFIG, str(tmp_path))
-        assert "\n" not in str(caught.value)
+            pytest.fail(name)
+
+
+def test_a_kept_model_is_no_checkpoint(tmp_path):
+    begun(tmp_path).finish_epoch(tiny(), ROW)
+    [path] = (tmp_path / "checkpoint").iterdir()
+    images = keras.Input((2,))
+    keras.Model(images, keras.layers.Dense(1)(images)).save(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("history.json", json.dumps([ROW]))
+    with pytest.raises(UserError, match=f"{path.name}: damaged"):
+        Run.resumed(CONFIG, str(tmp_path)).checkpointed_model()
 
 
 def test_strange_names_beside_the_checkpoint(tmp_path):

@@ -22,9 +22,10 @@ from segnet_tf.models.pretrained import (
 )
 from segnet_tf.training import trainer
 from segnet_tf.training.augmentation import Augmentation
+from segnet_tf.training.building import build
 from segnet_tf.training.config import TrainConfig
 from segnet_tf.training.tensorboard import Panels
-from segnet_tf.training.trainer import _warn_of_overlap, build, train
+from segnet_tf.training.trainer import _warn_of_overlap, train
 
 QUICK = {
     "train_split": "train:4",
@@ -389,7 +390,7 @@ def test_a_run_gives_the_optimizer_its_encoder(tmp_path, monkeypatch):
         given.append(encoder)
         raise Enough
 
-    monkeypatch.setattr("segnet_tf.training.trainer.build_optimizer", seen)
+    monkeypatch.setattr("segnet_tf.training.building.build_optimizer", seen)
     for multiplier, expected in ((1.0, 0), (0.5, 8)):
         config = TrainConfig.of(**QUICK, encoder_lr_multiplier=multiplier)
         with pytest.raises(Enough):

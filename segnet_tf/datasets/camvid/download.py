@@ -95,10 +95,13 @@ def _manifest() -> dict[str, tuple[str, int]]:
 
 
 def _is_complete(folder: Path, files: dict) -> bool:
-    """Whether each file has its size; the download has checked the content."""
+    """Whether each file has its size and, which takes half a second, its content."""
     return all(
         (folder / path).is_file() and (folder / path).stat().st_size == size
         for path, (_, size) in files.items()
+    ) and all(
+        _blob_id((folder / path).read_bytes()) == blob
+        for path, (blob, _) in files.items()
     )
 
 
@@ -135,7 +138,8 @@ def _receive(archive: Path, files: dict) -> None:
     with _connection(request) as response:
         if response.status != http.HTTPStatus.PARTIAL_CONTENT:
             done = 0
-        total = done + int(response.headers.get("Content-Length") or 0)
+        length = response.headers.get("Content-Length") or "0"
+        total = done + (int(length) if length.isdecimal() else 0)
         if name := response.headers.get("ETag"):
             tag.write_text(name)
         shown = time.monotonic()
@@ -184,7 +188,8 @@ def _connection(request: urllib.request.Request) -> Iterator[http.client.HTTPRes
         error.close()
         if error.code >= 500 or error.code == http.HTTPStatus.TOO_MANY_REQUESTS:
             raise ConnectionError(f"the server answers {fault}") from None
-    except (OSError, http.client.HTTPException) as error:
+    # A redirect to an address that is none raises ValueError or UnicodeError.
+    except (OSError, http.client.HTTPException, ValueError) as error:
         fault = getattr(error, "reason", error)
     else:
         with response:
@@ -236,6 +241,9 @@ def _check_directory(archive: Path) -> None:
     place = end.rfind(b"PK\5\6")
     if place < 0 or len(end) < place + 16:
         raise zipfile.BadZipFile("no end of an archive")
+    # Python follows the record of a 64-bit archive wherever it stands.
+    if b"PK\6\7" in end:
+        raise zipfile.BadZipFile("an archive of the 64-bit form")
     if int.from_bytes(end[place + 12 : place + 16], "little") > _MOST_DIRECTORY:
         raise zipfile.BadZipFile("its list of files is too long")
 

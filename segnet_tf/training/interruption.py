@@ -1,0 +1,90 @@
+"""Saving inside an epoch: from time to time, and when a signal asks the run to end."""
+
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+import keras
+
+from segnet_tf.errors import Stopped
+from segnet_tf.training.run_folder import Run
+
+__all__ = ["StepCheckpoint"]
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StepCheckpoint(keras.callbacks.Callback):
+    """Writes checkpoints inside an epoch, and ends the run at a signal.
+
+    Ctrl-C or SIGTERM lets the step finish, saves it, and raises `Stopped`. A second one
+    ends the process at once. During a validation, the epoch is finished first, because
+    a validation has no state that could be saved. It comes after the callback that
+    saves the epoch.
+
+    Args:
+        run: the run's folder.
+        steps: of a whole epoch.
+        minutes: between two checkpoints; 0: only at a signal.
+    """
+
+    def __init__(self, run: Run, steps: int, minutes: float):
+        super().__init__()
+        self.run = run
+        self.steps = steps
+        self.seconds = 60 * minutes
+        self.saved = time.monotonic()
+        self.signal: int | None = None
+        self.validating = False
+        self._before: dict[int, Any] = {}
+
+    def on_train_begin(self, logs=None):
+        # Other threads cannot set handlers, and get no signals.
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                self._before[number] = signal.signal(number, self._asked)
+
+    def on_train_end(self, logs=None):
+        self.restore_signals()
+
+    def restore_signals(self) -> None:
+        """Gives the signals back to those that had them before."""
+        while self._before:
+            signal.signal(*self._before.popitem())
+
+    def _asked(self, number: int, frame) -> None:
+        if self.signal is not None:
+            os._exit(128 + number)
+        self.signal = number
+        what = "the validation" if self.validating else "the step"
+        print(f"\nfinishing {what}, then saving; again: stop at once", flush=True)
+
+    def on_test_begin(self, logs=None):
+        self.validating = True
+
+    def on_test_end(self, logs=None):
+        self.validating = False
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = self.run.step + batch + 1
+        due = self.seconds and time.monotonic() - self.saved >= self.seconds
+        # After the last step the epoch is saved.
+        if step < self.steps and (due or self.signal is not None):
+            self.run.save_step(self.model, step)
+            self.saved = time.monotonic()
+            if self.signal is not None:
+                self._stop(f"step {step} of epoch {self.run.epoch + 1}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.saved = time.monotonic()
+        if self.signal is not None:
+            self._stop(f"epoch {self.run.epoch}")
+
+    def _stop(self, place: str) -> None:
+        self.restore_signals()
+        raise Stopped(
+            self.signal or 0,
+            f"stopped after {place}, and saved: the same command with --resume goes on",
+        )

@@ -1,0 +1,184 @@
+"""A run that is stopped inside an epoch goes on as if it had not been."""
+
+import csv
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from segnet_tf import load_model
+from segnet_tf.errors import Stopped
+from segnet_tf.training import trainer
+from segnet_tf.training.checkpoint import checkpoints
+from segnet_tf.training.config import TrainConfig
+from segnet_tf.training.interruption import StepCheckpoint
+from segnet_tf.training.trainer import train
+
+OPTIONS = {
+    "train_split": "train:8",
+    "val_split": "val:1",
+    "crop": (32, 48),
+    "batch_size": 2,
+    "epochs": 2,
+}
+"""Two epochs of four steps."""
+
+NETWORKS = {
+    "plain": {"model": "segnet_basic"},
+    "averaged, accumulated": {"model": "segnet_basic", "ema": 0.9, "accumulate": 3},
+    "two rates": {"model": "segnet_lite", "encoder_lr_multiplier": 0.25},
+    "dropout": {"model": "bayesian_segnet_basic"},
+}
+
+
+class Signal(keras.callbacks.Callback):
+    """Sends this process a signal after a step, or in a validation."""
+
+    def __init__(self, number: int, step: int | None):
+        super().__init__()
+        self.number, self.step, self.seen = number, step, 0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.seen += 1
+        if self.seen == self.step:
+            signal.raise_signal(self.number)
+
+    def on_test_batch_begin(self, batch, logs=None):
+        if self.step is None:
+            signal.raise_signal(self.number)
+
+
+def interrupted(monkeypatch, number: int, step: int | None) -> None:
+    """Adds the signal to every run."""
+    usual = trainer.callbacks_of
+    monkeypatch.setattr(
+        trainer, "callbacks_of", lambda *a: [*usual(*a), Signal(number, step)]
+    )
+
+
+def rows(folder) -> list[dict]:
+    with (folder / "history.csv").open() as file:
+        return [
+            {name: float(text) for name, text in row.items() if name != "seconds"}
+            for row in csv.DictReader(file)
+        ]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """Each network's run without an interruption, trained once."""
+    folders = {}
+
+    def of(name: str):
+        if name not in folders:
+            config = TrainConfig.of(**OPTIONS, **NETWORKS[name])
+            folders[name] = train(config, str(tmp_path_factory.mktemp("runs") / "run"))
+        return folders[name]
+
+    return of
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == "dropout" else pytest.param(name, marks=pytest.mark.slow)
+        for name in NETWORKS
+    ],
+)
+def test_a_signal_inside_an_epoch_changes_nothing(
+    name, unbroken, tmp_path, monkeypatch
+):
+    config = TrainConfig.of(**OPTIONS, **NETWORKS[name])
+    folder = tmp_path / "run"
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        interrupted(patch, signal.SIGTERM, 6)
+        with pytest.raises(Stopped, match="step 2 of epoch 2, and saved") as stopped:
+            train(config, str(folder))
+    assert stopped.value.number == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == before
+    [_, newest] = checkpoints(folder / "checkpoint")
+    assert (newest.epoch, newest.step) == (1, 2)
+    train(config, str(folder), resume=True)
+
+    whole = unbroken(name)
+    for ours, theirs in zip(rows(folder), rows(whole), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    ours, theirs = (load_model(f / "model.keras").weights for f in (folder, whole))
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5, err_msg=one.path)
+
+
+def test_a_signal_in_a_validation_finishes_the_epoch(tmp_path, monkeypatch):
+    config = TrainConfig.of(**OPTIONS, **NETWORKS["plain"])
+    interrupted(monkeypatch, signal.SIGINT, None)
+    with pytest.raises(Stopped, match="after epoch 1, and saved") as stopped:
+        train(config, str(tmp_path / "run"))
+    assert stopped.value.number == signal.SIGINT
+    assert len(rows(tmp_path / "run")) == 1
+
+
+def test_checkpoints_from_time_to_time():
+    for minutes, expected in ((1e-9, [3, 4, 5]), (60.0, []), (0.0, [])):
+        saved = []
+        run = SimpleNamespace(step=2, save_step=lambda _, step, s=saved: s.append(step))
+        callback = StepCheckpoint(run, 6, minutes)
+        callback.set_model(None)
+        for batch in range(4):
+            callback.on_train_batch_end(batch)
+        assert saved == expected, "the last step's is the epoch's"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_command_stops_with_the_shells_code(number, code, tmp_path):
+    words = "--train-split train:400 --val-split val:1 --crop 32x48 --batch-size 2"
+    command = [sys.executable, ROOT / "train.py", *words.split(), "--output=run"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("run/tensorboard/train/*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(3)
+    process.send_signal(number)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == code, error
+    assert "stopped after step" in error and "Traceback" not in error
+
+
+@pytest.mark.slow
+def test_a_deterministic_run_is_the_same_bit_for_bit(tmp_path):
+    """Killed inside an epoch with kill -9, and resumed."""
+    words = (
+        "--train-split train:24 --val-split val:2 --crop 32x48 --batch-size 2 "
+        "--epochs 3 --model bayesian_segnet_basic --deterministic "
+        "--checkpoint-minutes 0.0001"
+    )
+    command = [sys.executable, str(ROOT / "train.py"), *words.split()]
+    subprocess.run([*command, "--output=whole"], cwd=tmp_path, check=True)
+    process = subprocess.Popen([*command, "--output=cut"], cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("cut/checkpoint/epoch-00001-step-*.keras")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    subprocess.run([*command, "--output=cut", "--resume"], cwd=tmp_path, check=True)
+    assert rows(tmp_path / "whole") == rows(tmp_path / "cut")
+    ends = [
+        checkpoints(tmp_path / name / "checkpoint")[-1].model()
+        for name in ("whole", "cut")
+    ]
+    for one, other in zip(ends[0].weights, ends[1].weights, strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=one.path)
+    slots = [end.optimizer.variables for end in ends]
+    for one, other in zip(*slots, strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=one.path)
