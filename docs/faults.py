@@ -83,7 +83,7 @@ def flipped(data: bytearray) -> bytearray:
     return data
 
 
-def with_labels(**changes) -> list[str]:
+def with_labels(compression: int = zipfile.ZIP_STORED, **changes) -> list[str]:
     """A model whose labels.json says something else."""
     source = SHIPPED / "model.tflite"
     with zipfile.ZipFile(source) as archive:
@@ -91,7 +91,7 @@ def with_labels(**changes) -> list[str]:
         end = archive.infolist()[0].header_offset
     labels.pop("crc32", None)
     Path("m.tflite").write_bytes(source.read_bytes()[:end])
-    with zipfile.ZipFile("m.tflite", "a") as archive:
+    with zipfile.ZipFile("m.tflite", "a", compression) as archive:
         archive.writestr("labels.json", json.dumps({**labels, **changes}))
     return [*photo()[:-1], "m.tflite"]
 
@@ -102,6 +102,15 @@ def folder_check(**changes: str) -> list[str]:
     for name, text in changes.items():
         (Path("mine") / name.replace("__", ".")).write_text(text)
     return ["data", "folder", "--data-dir", "mine"]
+
+
+def jpeg_mask() -> list[str]:
+    words = folder_check()
+    for path in Path("mine/masks").iterdir():
+        with Image.open(path) as mask:
+            mask.convert("L").save(path.with_suffix(".jpg"))
+        path.unlink()
+    return words
 
 
 def training() -> list[str]:
@@ -127,6 +136,9 @@ FAULTS: dict[str, list[Fault]] = {
         Fault("a full disk", lambda: photo(size=(640, 480)), file_limit=100_000),
         Fault("a full disk in training", training, file_limit=500_000, heavy=True),
         Fault("an output folder that is taken", taken, heavy=True),
+        Fault("a name of 300 letters", lambda: ["predict", "a" * 300 + ".png"]),
+        Fault("a link that leads to itself", lambda: (
+            os.symlink("a.png", "a.png"), ["predict", "a.png"])[1]),
     ],
     "Pictures": [
         Fault("no such file", lambda: ["predict", "a.png", "--model", "synthetic"]),
@@ -149,6 +161,8 @@ FAULTS: dict[str, list[Fault]] = {
             classes=["a\nb", *map(str, range(10))])),
         Fault("another number of classes", lambda: with_labels(
             classes=list("abc"), colours=[[0, 0, 0]] * 3)),
+        Fault("labels in a compression that unpacks all at once", lambda: with_labels(
+            zipfile.ZIP_BZIP2)),
         Fault("images of 10^6 squared", lambda: with_labels(
             image_size=[10**6, 10**6])),
     ],
@@ -158,6 +172,12 @@ FAULTS: dict[str, list[Fault]] = {
             classes__txt="a\n" + " " * 50_000 + "b\n")),
         Fault("an escape sequence in a name", lambda: folder_check(
             classes__txt="a\x1b[2J\nb\nc\n")),
+        Fault("a mask as JPEG", lambda: [*jpeg_mask(), "--write", "out"]),
+        Fault("pictures to be written among the masks", lambda: [
+            *folder_check(), "--write", "mine/masks"]),
+        Fault("a mix that is nested 100,000 deep", lambda: (
+            Path("mix.json").write_text("[" * 100_000),
+            ["data", "mix", "--data-dir", "mix.json"])[1]),
         Fault("a split's name of 5,000 letters", lambda: [
             "data", "folder", "--write", "out", "--split", "x" * 5000,
             *folder_check()[2:]]),
@@ -194,7 +214,11 @@ def outcome(fault: Fault) -> str:
         return "works"
     lines = [line for line in done.stderr.splitlines() if "error: " in line]
     said = lines[-1].split("error: ", 1)[1] if lines else done.stderr
-    said = said.replace(str(ROOT), "").replace("|", "\\|")
+    said = (
+        said.replace(str(ROOT), "")
+        .replace(f"{os.path.realpath(folder)}/", "")
+        .replace("|", "\\|")
+    )
     return f"`{said[:200]}`" + f", exit code {done.returncode}"
 
 

@@ -101,7 +101,8 @@ def _exit(code: int) -> NoReturn:
 
 def _place(error: OSError) -> str:
     """The file of an error; output to a full disk has none."""
-    return "standard output" if error.filename is None else str(error.filename)
+    name = "standard output" if error.filename is None else str(error.filename)
+    return name if error.errno != errno.ENAMETOOLONG else f"{name[:60]}..."
 
 
 def _refuse(name: str, error: UserError | str) -> NoReturn:
