@@ -79,8 +79,16 @@ RECIPES = {
         },
     ),
     "segnet_lite_camvid": Recipe(
-        "11,040 steps: about 2 hours on two cores; mIoU 70.5 on val, an easy split",
-        {**_SHIPPED, "dataset": "camvid", "epochs": 240, "validate_every": 40},
+        "33,120 steps: about 4 hours on two cores; mIoU 73.9 on val, an easy split",
+        {
+            **_SHIPPED,
+            "dataset": "camvid",
+            "model": "segnet_lite1",
+            "lighting": 0.3,
+            "logit_adjustment": 0.5,
+            "epochs": 720,
+            "validate_every": 40,
+        },
     ),
     "segnet_lite_synthetic": Recipe(
         "2,000 steps: about 25 minutes on two cores; mIoU 72.3 on val",
