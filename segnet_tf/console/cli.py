@@ -115,10 +115,10 @@ def _refuse(name: str, error: UserError | str) -> NoReturn:
 
 
 def printable(text: str) -> str:
-    """Text for a terminal: control characters are shown as escapes.
+    r"""Text for a terminal: control characters are shown as escapes.
 
-    >>> printable("a\x1b[31m\n")
-    'a\\x1b[31m\\n'
+    >>> print(printable("a\x1b[31m\n"))
+    a\x1b[31m\n
     """
     return "".join(
         letter

@@ -198,6 +198,8 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
     name = str(file).encode("unicode_escape").decode() if "\n" in str(file) else file
     if not file.is_file():
         fault = "is a folder, expected an image" if file.is_dir() else "no such file"
+        if file.exists() and not file.is_dir():
+            fault = "is no regular file, but a pipe or a device: save it as a file"
         raise UserError(f"{name}: {fault}")
     try:
         if file.stat().st_size == 0:
@@ -216,8 +218,10 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
         raise UserError(f"{name}: no permission to read it") from None
     except Image.DecompressionBombError as error:
         raise UserError(f"{name}: too large ({_line(error)})") from None
-    # Damaged files make Pillow's decoders raise struct.error, IndexError, zlib.error,
-    # MemoryError and more. The set is not documented, and none is a defect of ours.
+    except MemoryError:
+        raise UserError(f"{name}: too large for the memory of this machine") from None
+    # Damaged files make Pillow's decoders raise struct.error, IndexError, zlib.error
+    # and more. The set is not documented, and none is a defect of ours.
     except Exception as error:
         raise UserError(f"{name}: damaged image ({_line(error)})") from None
 

@@ -90,3 +90,21 @@ def test_threads_take_turns_with_standard_error(capfd):
     assert (before.st_dev, before.st_ino) == (after.st_dev, after.st_ino)
     os.write(2, b"still here\n")
     assert capfd.readouterr().err == "still here\n"
+
+
+def test_a_model_whose_name_is_no_text(tmp_path):
+    name = os.fsdecode(b"\xfe.tflite")
+    model = ROOT / "saved_models" / "segnet_lite_synthetic" / "model.tflite"
+    (tmp_path / name).write_bytes(model.read_bytes())
+    done = predict(PICTURE, "--model", name, cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "predictions" / "street_labels.png").exists()
+
+
+def test_a_pipe_is_no_picture(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    done = predict("a.png", cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert "a.png: is no regular file, but a pipe or a device" in done.stderr

@@ -1,5 +1,6 @@
 """CamVid's download, against a server on this machine with a small repository."""
 
+import contextlib
 import hashlib
 import io
 import socket
@@ -328,6 +329,26 @@ def test_a_connection_that_brings_next_to_nothing(serve, tmp_path, monkeypatch):
     start = time.monotonic()
     assert "bytes in 0 s" in refusal(tmp_path / "cache")
     assert time.monotonic() - start < 3
+
+
+def test_headers_that_come_a_byte_at_a_time(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "_SLOW", 0.3)
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def drip():
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            for byte in b"HTTP/1.1 200 OK\r\nX: " + b"x" * 500:
+                connection.sendall(bytes([byte]))
+                time.sleep(0.02)
+
+    threading.Thread(target=drip, daemon=True).start()
+    address = f"http://127.0.0.1:{server.getsockname()[1]}/"
+    monkeypatch.setattr(module, "ARCHIVE_URL", address)
+    start = time.monotonic()
+    assert "no answer in 0 s" in refusal(tmp_path / "cache")
+    assert time.monotonic() - start < 5
+    server.close()
 
 
 def test_an_archive_with_a_list_that_fills_the_memory(serve, tmp_path, monkeypatch):

@@ -9,8 +9,10 @@ import hashlib
 import http
 import http.client
 import os
+import queue
 import shutil
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -182,7 +184,7 @@ def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
 @contextmanager
 def _connection(request: urllib.request.Request) -> Iterator[http.client.HTTPResponse]:
     try:
-        response = urllib.request.urlopen(request, timeout=_TIMEOUT)
+        response = _answer(request)
     except urllib.error.HTTPError as error:
         fault = f"{error.code} {error.reason}"
         error.close()
@@ -198,6 +200,30 @@ def _connection(request: urllib.request.Request) -> Iterator[http.client.HTTPRes
     raise UserError(
         f"camvid: cannot download from {request.host} ({fault}): {_WAYS_OUT}"
     )
+
+
+def _answer(request: urllib.request.Request) -> http.client.HTTPResponse:
+    """The server's answer, up to its headers, if they come in `_SLOW` seconds.
+
+    A timeout of the socket counts from byte to byte, and a server can send one a
+    second. A thread that still waits ends with the process.
+    """
+    answers: queue.Queue = queue.Queue()
+
+    def ask() -> None:
+        try:
+            answers.put(urllib.request.urlopen(request, timeout=_TIMEOUT))
+        except Exception as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        found = answers.get(timeout=_SLOW)
+    except queue.Empty:
+        raise TimeoutError(f"no answer in {_SLOW:.0f} s") from None
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def _extract(archive: Path, folder: Path, files: dict[str, tuple[str, int]]) -> None:
