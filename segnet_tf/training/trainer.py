@@ -62,6 +62,7 @@ def train(config: TrainConfig, output: str | None = None, resume: bool = False) 
     Raises:
         UserError: if data or weights are missing, if the output folder is taken, if
             there is nothing to resume, or if the loss becomes nan or inf.
+        Stopped: if Ctrl-C or SIGTERM ended it; what was trained is saved.
     """
     keras.utils.set_random_seed(config.run.seed)
     train_split = _split(config, config.data.train_split, config.folder)
