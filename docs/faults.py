@@ -15,6 +15,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import chdir
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from PIL import Image
 
 from docs.leaves import write_leaves
 from segnet_tf.console import cli
+from segnet_tf.datasets.annotations import Coco, draw_labelme, labelme_classes
 from segnet_tf.datasets.class_file import read_classes
 from segnet_tf.datasets.dataset import listed_lines
 from segnet_tf.datasets.images import read_image
@@ -85,15 +87,20 @@ def flipped(data: bytearray) -> bytearray:
 
 def with_labels(compression: int = zipfile.ZIP_STORED, **changes) -> list[str]:
     """A model whose labels.json says something else."""
+    [labels] = label_json()
+    text = json.dumps({**json.loads(labels), **changes}).encode()
+    with_labels_of(text, Path("m.tflite"), compression)
+    return [*photo()[:-1], "m.tflite"]
+
+
+def with_labels_of(text: bytes, path: Path, compression=zipfile.ZIP_STORED) -> None:
+    """Writes the shipped model with another labels.json."""
     source = SHIPPED / "model.tflite"
     with zipfile.ZipFile(source) as archive:
-        labels = json.loads(archive.read("labels.json"))
         end = archive.infolist()[0].header_offset
-    labels.pop("crc32", None)
-    Path("m.tflite").write_bytes(source.read_bytes()[:end])
-    with zipfile.ZipFile("m.tflite", "a", compression) as archive:
-        archive.writestr("labels.json", json.dumps({**labels, **changes}))
-    return [*photo()[:-1], "m.tflite"]
+    path.write_bytes(source.read_bytes()[:end])
+    with zipfile.ZipFile(path, "a", compression) as archive:
+        archive.writestr("labels.json", text)
 
 
 def folder_check(**changes: str) -> list[str]:
@@ -244,6 +251,40 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
     return bytes(changed)
 
 
+STRANGE = (
+    None, True, -1, 0, 1.5, 2**70, 1e300, float("nan"), float("inf"), "", "x" * 1000,
+    "\x1b[2J\n", [], {}, [[]], {"a": 1}, "void", "../x",
+)  # fmt: skip
+"""Values that JSON may hold where others are meant."""
+
+
+def strange(data: bytes, rng: np.random.Generator) -> bytes:
+    """Sound JSON, in which one to three values are others, gone, or there twice."""
+    content = json.loads(data)
+    for _ in range(rng.integers(1, 4)):
+        places = list(nodes(content))
+        if not places:
+            break
+        holder, key = places[rng.integers(len(places))]
+        kind = rng.integers(6)
+        if kind == 0:
+            del holder[key]
+        elif kind == 1 and isinstance(holder, list):
+            holder.insert(int(rng.integers(len(holder) + 1)), deepcopy(holder[key]))
+        else:
+            holder[key] = deepcopy(STRANGE[rng.integers(len(STRANGE))])
+    return json.dumps(content).encode()
+
+
+def nodes(value) -> Iterator[tuple]:
+    """Every place in a value: what holds it, and its key or index there."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in list(items):
+        yield value, key
+        if isinstance(inner, dict | list):
+            yield from nodes(inner)
+
+
 def encoded(image: Image.Image, form: str) -> bytes:
     memory = io.BytesIO()
     image.save(memory, form)
@@ -285,6 +326,52 @@ class Fuzz:
     read: Callable[[Path], object]
     count: int
     heavy: bool = False
+    change: Callable[[bytes, np.random.Generator], bytes] = mutated
+
+
+def label_json() -> list[bytes]:
+    with zipfile.ZipFile(SHIPPED / "model.tflite") as archive:
+        labels = json.loads(archive.read("labels.json"))
+    labels.pop("crc32", None)
+    return [json.dumps(labels).encode()]
+
+
+def read_label_json(path: Path) -> None:
+    """Reads a `.tflite` file with these labels, as if they stood at `path`."""
+    with_labels_of(path.read_bytes(), path.with_suffix(".tflite"))
+    try:
+        read_metadata(path.with_suffix(".tflite"))
+    except UserError as error:
+        raise UserError(str(error).replace(".tflite", path.suffix, 1)) from None
+
+
+def labelme_json() -> list[bytes]:
+    shapes = [
+        {"label": "leaf", "shape_type": "polygon", "points": [[1, 1], [9, 1], [5, 9]]},
+        {"label": "spot", "shape_type": "circle", "points": [[4, 4], [6, 4]]},
+        {"label": "stem", "shape_type": "rectangle", "points": [[2, 2], [8, 3]]},
+    ]
+    content = {"imageWidth": 16, "imageHeight": 12, "shapes": shapes}
+    return [json.dumps(content).encode()]
+
+
+def coco_json() -> list[bytes]:
+    polygon = {"id": 1, "image_id": 7, "category_id": 3, "area": 9.0, "iscrowd": 0,
+               "segmentation": [[1, 1, 9, 1, 5, 9]]}  # fmt: skip
+    runs = {**polygon, "id": 2, "category_id": 4,
+            "segmentation": {"size": [12, 16], "counts": [5, 20, 167]}}  # fmt: skip
+    content = {
+        "images": [{"id": 7, "file_name": "a.png", "width": 16, "height": 12}],
+        "categories": [{"id": 3, "name": "leaf"}, {"id": 4, "name": "spot"}],
+        "annotations": [polygon, runs],
+    }
+    return [json.dumps(content).encode()]
+
+
+def read_coco(path: Path) -> None:
+    coco = Coco(path)
+    for name in coco.images:
+        coco.ids(name)
 
 
 def shipped(name: str) -> list[bytes]:
@@ -311,6 +398,13 @@ FUZZ = [
          read_metadata, 150),
     Fuzz("labels of `.keras` files", lambda: shipped("model.keras"), ".keras",
          read_labels, 150),
+    Fuzz("values in labels.json", label_json, ".json", read_label_json, 300,
+         change=strange),
+    Fuzz("values in labelme's files", labelme_json, ".json",
+         lambda path: draw_labelme(path, labelme_classes([path])), 1000,
+         change=strange),
+    Fuzz("values in COCO's files", coco_json, ".json", read_coco, 1000,
+         change=strange),
     Fuzz("`.keras` files", small_model, ".keras", load_model, 100, heavy=True),
 ]  # fmt: skip
 
@@ -321,7 +415,7 @@ def fuzzed(fuzz: Fuzz) -> Counter:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"x{fuzz.suffix}"
         for number in range(fuzz.count):
-            path.write_bytes(mutated(seeds[number % len(seeds)], rng))
+            path.write_bytes(fuzz.change(seeds[number % len(seeds)], rng))
             try:
                 fuzz.read(path)
                 found["read"] += 1
@@ -364,8 +458,9 @@ Each row is a command, run in a folder of its own. None left a half-written file
 MIDDLE = """
 ## Mutated files
 
-Bytes changed, cut off, doubled, taken out or put in. A file is read if what changed is
-not part of what is read. Labels never come from other weights than those that were
+Bytes changed, cut off, doubled, taken out or put in; of JSON files also values that are
+others, gone, or there twice. A file is read if what changed is not part of what is
+read. Labels never come from other weights than those that were
 written: a checksum tells.
 
 | file | tried | read | refused in one line | anything else |

@@ -1,6 +1,6 @@
 """Exceptions that end a command without a traceback."""
 
-__all__ = ["Stopped", "UserError"]
+__all__ = ["Stopped", "UserError", "printable"]
 
 
 class UserError(ValueError):
@@ -8,7 +8,14 @@ class UserError(ValueError):
 
     The commands print the message without a traceback and exit with code 2. Any other
     exception is a defect and keeps its traceback.
+
+    Args:
+        message: names of files and what stands in them may hold control characters,
+            which become escapes.
     """
+
+    def __init__(self, message: object = ""):
+        super().__init__(printable(str(message)))
 
 
 class Stopped(BaseException):
@@ -24,3 +31,17 @@ class Stopped(BaseException):
     def __init__(self, number: int, message: str):
         super().__init__(message)
         self.number = number
+
+
+def printable(text: str) -> str:
+    r"""Text for a terminal: control characters are shown as escapes.
+
+    >>> print(printable("a\x1b[31m\n"))
+    a\x1b[31m\n
+    """
+    return "".join(
+        letter
+        if letter.isprintable() or "\ud800" <= letter <= "\udfff"
+        else letter.encode("unicode_escape").decode()
+        for letter in text
+    )

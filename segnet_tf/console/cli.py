@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import segnet_tf
 from segnet_tf.console.packages import missing_package
 from segnet_tf.console.surroundings import leave_quietly, settle
-from segnet_tf.errors import Stopped, UserError
+from segnet_tf.errors import Stopped, UserError, printable
 
 __all__ = [
     "add_renamed",
@@ -20,7 +20,6 @@ __all__ = [
     "command",
     "parsed_size",
     "parser",
-    "printable",
     "run",
 ]
 
@@ -112,20 +111,6 @@ def _refuse(name: str, error: UserError | str) -> NoReturn:
         # Python would try again to write what it could not.
         os._exit(2)
     sys.exit(2)
-
-
-def printable(text: str) -> str:
-    r"""Text for a terminal: control characters are shown as escapes.
-
-    >>> print(printable("a\x1b[31m\n"))
-    a\x1b[31m\n
-    """
-    return "".join(
-        letter
-        if letter.isprintable() or "\ud800" <= letter <= "\udfff"
-        else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
 
 
 def command(verb: str) -> str:

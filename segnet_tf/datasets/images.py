@@ -195,12 +195,11 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
         UserError: if the file is missing, unreadable, damaged or not an image.
     """
     file = Path(path)
-    name = str(file).encode("unicode_escape").decode() if "\n" in str(file) else file
     if not file.is_file():
         fault = "is a folder, expected an image" if file.is_dir() else "no such file"
         if file.exists() and not file.is_dir():
             fault = "is no regular file, but a pipe or a device: save it as a file"
-        raise UserError(f"{name}: {fault}")
+        raise UserError(f"{file}: {fault}")
     try:
         if file.stat().st_size == 0:
             raise UserError("empty file")
@@ -208,22 +207,22 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
         with file.open("rb") as handle, Image.open(handle, formats=_FORMATS) as image:
             yield image
     except UserError as error:
-        raise UserError(f"{name}: {error}") from None
+        raise UserError(f"{file}: {error}") from None
     except UnidentifiedImageError:
         raise UserError(
-            f"{name}: not an image of a known format (PNG, JPEG, TIFF, WebP, ...), or "
+            f"{file}: not an image of a known format (PNG, JPEG, TIFF, WebP, ...), or "
             "its beginning is damaged"
         ) from None
     except PermissionError:
-        raise UserError(f"{name}: no permission to read it") from None
+        raise UserError(f"{file}: no permission to read it") from None
     except Image.DecompressionBombError as error:
-        raise UserError(f"{name}: too large ({_line(error)})") from None
+        raise UserError(f"{file}: too large ({_line(error)})") from None
     except MemoryError:
-        raise UserError(f"{name}: too large for the memory of this machine") from None
+        raise UserError(f"{file}: too large for the memory of this machine") from None
     # Damaged files make Pillow's decoders raise struct.error, IndexError, zlib.error
     # and more. The set is not documented, and none is a defect of ours.
     except Exception as error:
-        raise UserError(f"{name}: damaged image ({_line(error)})") from None
+        raise UserError(f"{file}: damaged image ({_line(error)})") from None
 
 
 def _line(error: Exception) -> str:

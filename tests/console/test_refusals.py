@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from segnet_tf.console.cli import printable
 from segnet_tf.console.quiet import notices_kept_back
+from segnet_tf.errors import UserError, printable
 
 PICTURE = ROOT / "web" / "street.jpg"
 
@@ -108,3 +108,9 @@ def test_a_pipe_is_no_picture(tmp_path):
 
     assert done.returncode == 2
     assert "a.png: is no regular file, but a pipe or a device" in done.stderr
+
+
+def test_an_error_is_one_line_whatever_it_names():
+    error = UserError("a\x1b[2J: no \n such\r file")
+
+    assert str(error) == r"a\x1b[2J: no \n such\r file"
