@@ -43,9 +43,9 @@ def run(main: Callable[[], None], name: str | None = None) -> None:
     """Runs a command and turns its errors into exit codes.
 
     A `UserError`, a package that is not installed, or a file that the system refuses to
-    open, prints one line and exits with 2.
-    Ctrl-C exits with 130, SIGTERM with 143, and a closed pipe with 141, as a shell
-    counts them. Any other exception keeps its traceback.
+    open, prints one line and exits with 2. Ctrl-C exits with 130, SIGTERM with 143, and
+    a closed pipe with 141, as a shell counts them. Any other exception keeps its
+    traceback.
 
     Args:
         main: the command.
@@ -61,13 +61,15 @@ def run(main: Callable[[], None], name: str | None = None) -> None:
             sys.stdout.flush()
     except UserError as error:
         _refuse(name, error)
+    except BrokenPipeError:
+        leave_quietly()
+        _exit(141)
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            leave_quietly()
-            _exit(141)
         if error.errno not in REFUSALS:
             raise
-        _refuse(name, f"{_place(error)}: {error.strerror}")
+        # Python would try again to write what standard output did not take.
+        leave = os._exit if error.filename is None else sys.exit
+        _refuse(name, f"{_place(error)}: {error.strerror}", leave)
     except RuntimeError as error:
         # Path.resolve before Python 3.13.
         if not str(error).startswith("Symlink loop"):
@@ -104,13 +106,12 @@ def _place(error: OSError) -> str:
     return name if error.errno != errno.ENAMETOOLONG else f"{name[:60]}..."
 
 
-def _refuse(name: str, error: UserError | str) -> NoReturn:
+def _refuse(
+    name: str, error: UserError | str, leave: Callable[[int], NoReturn] = sys.exit
+) -> NoReturn:
     if sys.stderr is not None:
         print(f"{name}: error: {printable(str(error))}", file=sys.stderr)
-    if error is not None and "standard output: " in str(error):
-        # Python would try again to write what it could not.
-        os._exit(2)
-    sys.exit(2)
+    leave(2)
 
 
 def command(verb: str) -> str:

@@ -31,15 +31,13 @@ from segnet_tf.datasets.class_lines import (
     whole,
 )
 from segnet_tf.datasets.class_list import ClassEntry, ClassList
-from segnet_tf.datasets.dataset import IGNORE_LABEL
+from segnet_tf.datasets.dataset import IGNORE_LABEL, LONGEST_NAME, is_name
 from segnet_tf.errors import UserError
 
 __all__ = ["check_entries", "parsed_classes", "read_classes"]
 
 _LONGEST_LINE = 1000
 """In characters. It also bounds the time that a pattern takes."""
-
-_LONGEST_NAME = 100
 
 
 def read_classes(path: Path) -> ClassList:
@@ -100,9 +98,9 @@ def check_entries(entries: Iterable[ClassEntry]) -> None:
     """Raises UserError for a name, an id or a colour that is wrong or there twice."""
     seen: dict = {}
     for entry in entries:
-        if not entry.name.isprintable() or not 1 <= len(entry.name) <= _LONGEST_NAME:
+        if not is_name(entry.name):
             raise UserError(
-                f"{entry.where}: the name must have 1 to {_LONGEST_NAME} characters "
+                f"{entry.where}: the name must have 1 to {LONGEST_NAME} characters "
                 "that can be printed"
             )
         if max(entry.colour or (0,)) > 255:

@@ -11,10 +11,12 @@ from segnet_tf.errors import UserError
 
 __all__ = [
     "IGNORE_LABEL",
+    "LONGEST_NAME",
     "DatasetInfo",
     "MissingSplit",
     "Split",
     "class_pixel_counts",
+    "is_name",
     "listed_lines",
     "split_lines",
     "typical_size",
@@ -23,6 +25,14 @@ __all__ = [
 
 IGNORE_LABEL = 255
 """The label of void in the program; every data set maps its own void to it."""
+
+LONGEST_NAME = 100
+"""Characters in the name of a class."""
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can name a class: it can be printed, and is not too long."""
+    return text.isprintable() and 1 <= len(text) <= LONGEST_NAME
 
 
 class MissingSplit(UserError):

@@ -37,9 +37,11 @@ from segnet_tf.console.options import check_options
 from segnet_tf.datasets.class_list import default_colours
 from segnet_tf.datasets.dataset import (
     IGNORE_LABEL,
+    LONGEST_NAME,
     DatasetInfo,
     MissingSplit,
     Split,
+    is_name,
 )
 from segnet_tf.datasets.reading import Reading
 from segnet_tf.errors import UserError
@@ -50,8 +52,6 @@ VOID = "void"
 
 MOST_TURNS = 1000
 """Samples of one set in a round."""
-
-LONGEST_NAME = 100
 
 Loader = Callable[[str, str, str | None, int, Reading], Split]
 """`segnet_tf.datasets.registry.load`."""
@@ -307,7 +307,7 @@ def _names(path: Path, where: str, names: Any) -> tuple[str, ...]:
     if len(names) > IGNORE_LABEL:
         raise UserError(f"{path}: {where}: {len(names)} names, at most {IGNORE_LABEL}")
     for name in names:
-        if not (name.isprintable() and 1 <= len(name) <= LONGEST_NAME):
+        if not is_name(name):
             raise UserError(
                 f"{path}: {where}: {name!r:.40}: a name has 1 to {LONGEST_NAME} "
                 "characters that can be printed"

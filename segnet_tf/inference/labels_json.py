@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from typing import Any
 
-from segnet_tf.datasets.dataset import IGNORE_LABEL, DatasetInfo
+from segnet_tf.datasets.dataset import IGNORE_LABEL, DatasetInfo, is_name
 from segnet_tf.datasets.images import CHANNELS
 from segnet_tf.inference.tiling import ReceptiveField
 
@@ -28,7 +28,6 @@ __all__ = [
 LABELS_ENTRY = "labels.json"
 
 MOST_BYTES = 2**20
-LONGEST_NAME = 100
 LONGEST_SIDE = 2**16
 MOST_PIXELS = 2**26
 
@@ -165,11 +164,7 @@ def _list(labels: dict[str, Any], key: str, least: int, most: int) -> list | tup
 
 
 def _name(value: Any, key: str) -> str:
-    if (
-        not isinstance(value, str)
-        or not 1 <= len(value) <= LONGEST_NAME
-        or not value.isprintable()
-    ):
+    if not isinstance(value, str) or not is_name(value):
         raise ValueError(f"{key}: a name that cannot be printed, or is too long")
     return value
 

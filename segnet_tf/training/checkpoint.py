@@ -16,7 +16,6 @@ import re
 import zipfile
 import zlib
 from dataclasses import dataclass
-from itertools import count, repeat
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,9 @@ class Checkpoint:
                 if archive.testzip() is not None:
                     return None
             rows = json.loads(entry(self.path, HISTORY_ENTRY, MOST_BYTES) or b"")
-            sound = all(map(_is_row, rows, count(1), repeat(rows)))
+            sound = isinstance(rows, list) and all(
+                _is_row(row, epoch) for epoch, row in enumerate(rows, start=1)
+            )
         # zipfile documents no set of errors for damaged files.
         except (
             AttributeError,
@@ -107,11 +108,10 @@ class Checkpoint:
                         variable.assign(state[f"{name}{index}"])
 
 
-def _is_row(row: dict, epoch: int, rows: list) -> bool:
+def _is_row(row: dict, epoch: int) -> bool:
     """Whether this can be the row of an epoch: finite numbers, shares of at most 1."""
     return (
-        isinstance(rows, list)
-        and row.keys() <= COLUMNS
+        row.keys() <= COLUMNS
         and type(row["epoch"]) is int
         and row["epoch"] == epoch
         and all(
