@@ -75,6 +75,11 @@ def run(main: Callable[[], None], name: str | None = None) -> None:
         if not str(error).startswith("Symlink loop"):
             raise
         _refuse(name, str(error))
+    except ValueError as error:
+        # A small computer without a clock starts in 1970.
+        if "timestamps before 1980" not in str(error):
+            raise
+        _refuse(name, "this machine's clock is before 1980: set it, then try again")
     except ModuleNotFoundError as error:
         missing = missing_package(error)
         if missing is None:

@@ -25,6 +25,9 @@ __all__ = [
 
 _redirecting = RLock()
 
+_FATAL = {"TF_XLA_FLAGS", "XLA_FLAGS"}
+"""Variables whose mistakes end the process at once, after a line to standard error."""
+
 
 @contextmanager
 def notices_kept_back() -> Iterator[None]:
@@ -32,8 +35,12 @@ def notices_kept_back() -> Iterator[None]:
 
     TensorFlow and LiteRT write there at any log level, and not through Python. One of
     their lines is an "error" about a missing GPU; a newcomer would take it for a
-    failure. Standard error is the process's, so threads take turns.
+    failure. Standard error is the process's, so threads take turns. Nothing is held
+    back if XLA's flags are set: a wrong one ends the process right after its notice.
     """
+    if os.environ.keys() & _FATAL:
+        yield
+        return
     with _redirecting:
         yield from _notices_kept_back()
 

@@ -15,6 +15,11 @@ from segnet_tf.errors import UserError
 __all__ = ["is_settled", "leave_quietly", "settle", "settle_keras"]
 
 _settled = False
+_UNWANTED = (
+    "KERAS_MAX_EPOCHS",
+    "KERAS_MAX_STEPS_PER_EPOCH",
+    "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION",
+)
 
 
 def settle() -> None:
@@ -22,7 +27,8 @@ def settle() -> None:
 
     - Notebooks name their own backend of matplotlib; pictures here go to files only.
     - Keras' backend may be set to another framework, and two of its variables shorten
-      a training in silence.
+      a training in silence. A workaround for old packages, which many shells still
+      set, names a protobuf that there is no more.
     - A terminal or a file that has no letter for a character shows its code.
     - A warning that is meant for users is one line.
 
@@ -33,7 +39,7 @@ def settle() -> None:
     _settled = True
     os.environ["MPLBACKEND"] = "agg"
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    for name in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
+    for name in _UNWANTED:
         os.environ.pop(name, None)
     for stream in (sys.stdout, sys.stderr):
         # A test, or a program that embeds this one, may have put another object there.

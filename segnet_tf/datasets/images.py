@@ -43,6 +43,9 @@ IMAGE_SUFFIXES = frozenset(
 # filters are not safe if several threads read.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
+_ROWS = 64
+"""Rows that are scaled at a time: their copies in float64 stay small."""
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -141,8 +144,12 @@ def scaled_to_bytes(pixels: np.ndarray, value_range: tuple[float, float]) -> np.
     if pixels.dtype.kind == "f" and np.isnan(pixels).any():
         raise UserError("pixels that are no number (NaN)")
     low, high = value_range
-    scaled = (pixels.astype(np.float64) - low) * 255 / (high - low)
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    result = np.empty(pixels.shape, np.uint8)
+    for start in range(0, len(pixels), _ROWS):
+        rows = slice(start, start + _ROWS)
+        scaled = (pixels[rows].astype(np.float64) - low) * 255 / (high - low)
+        result[rows] = np.clip(np.rint(scaled), 0, 255)
+    return result
 
 
 def raw_mode(image: Image.Image) -> str | None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import zipfile
 
 import pytest
 
@@ -71,6 +72,19 @@ def test_exit_codes(capsys, monkeypatch):
     assert error.splitlines()[0] == "segnet predict: error: x.png: no such file"
     with pytest.raises(ZeroDivisionError):
         cli.run(lambda: 1 / 0)
+
+
+def test_a_clock_that_was_never_set(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("time.time", lambda: 1000.0)
+
+    def save():
+        with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+            archive.writestr("labels.json", "{}")
+
+    with pytest.raises(SystemExit) as exit:
+        cli.run(save, "segnet train")
+    assert exit.value.code == 2
+    assert "clock is before 1980" in capsys.readouterr().err
 
 
 def test_an_old_flag_names_the_new_one():

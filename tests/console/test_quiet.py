@@ -23,6 +23,15 @@ def test_an_exception_brings_them_back(capfd):
     assert capfd.readouterr().err == "the reason\n"
 
 
+@pytest.mark.parametrize("variable", ["TF_XLA_FLAGS", "XLA_FLAGS"])
+def test_a_process_that_its_flags_end_says_so(variable, capfd, monkeypatch):
+    """TensorFlow ends the process there, and nobody could print what was held back."""
+    monkeypatch.setenv(variable, "--bogus")
+    with notices_kept_back():
+        os.write(2, b"Unknown flag: --bogus\n")
+        assert capfd.readouterr().err == "Unknown flag: --bogus\n"
+
+
 def test_a_lazy_module_is_imported_once(monkeypatch):
     """Looking for devices, and keeping notices back, at each name would cost time."""
     imports = []

@@ -100,6 +100,13 @@ def test_variables_that_would_shorten_a_training(monkeypatch):
     assert not {"KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"} & set(os.environ)
 
 
+def test_a_protobuf_that_there_is_no_more(monkeypatch):
+    """`=cpp` was an answer to errors of older packages; TensorFlow fails with it."""
+    monkeypatch.setenv("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "cpp")
+    cli.run(lambda: None, "train")
+    assert "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION" not in os.environ
+
+
 @pytest.mark.parametrize(
     ("variables", "words"),
     [

@@ -331,23 +331,40 @@ def test_a_connection_that_brings_next_to_nothing(serve, tmp_path, monkeypatch):
     assert time.monotonic() - start < 3
 
 
-def test_headers_that_come_a_byte_at_a_time(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    "head, says, connections",
+    [
+        (b"HTTP/1.1 200 OK\r\nX: ", "nothing in 0 s", 1),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "connection lost: nothing in 0 s",
+            3,
+        ),
+    ],
+    ids=["headers", "length of a block"],
+)
+def test_lines_that_come_a_byte_at_a_time(
+    head, says, connections, monkeypatch, tmp_path
+):
     monkeypatch.setattr(module, "_SLOW", 0.3)
+    monkeypatch.setattr(module, "_PAUSE", 0)
     server = socket.create_server(("127.0.0.1", 0))
 
     def drip():
         connection, _ = server.accept()
         with connection, contextlib.suppress(OSError):
-            for byte in b"HTTP/1.1 200 OK\r\nX: " + b"x" * 500:
-                connection.sendall(bytes([byte]))
-                time.sleep(0.02)
+            connection.sendall(head)
+            for _ in range(500):
+                connection.sendall(b"1")
+                time.sleep(0.005)
 
-    threading.Thread(target=drip, daemon=True).start()
+    for _ in range(connections):
+        threading.Thread(target=drip, daemon=True).start()
     address = f"http://127.0.0.1:{server.getsockname()[1]}/"
     monkeypatch.setattr(module, "ARCHIVE_URL", address)
     start = time.monotonic()
-    assert "no answer in 0 s" in refusal(tmp_path / "cache")
-    assert time.monotonic() - start < 5
+    assert says in refusal(tmp_path / "cache")
+    assert time.monotonic() - start < 6
     server.close()
 
 

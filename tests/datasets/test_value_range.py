@@ -1,5 +1,7 @@
 """Images of more than 8 bits: the range that they use, found or given."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -22,6 +24,14 @@ def test_scaled_to_bytes():
     assert_array_equal(scaled_to_bytes(every, (0, 65535)), (every + 128) // 257)
     with pytest.raises(UserError, match="NaN"):
         scaled_to_bytes(np.array([np.nan]), (0, 1))
+
+
+def test_scaling_takes_little_more_memory_than_its_result():
+    pixels = np.zeros((2000, 1000, 3), np.uint16)
+    tracemalloc.start()
+    assert scaled_to_bytes(pixels, (0, 4095)).nbytes == 6e6
+    assert tracemalloc.get_traced_memory()[1] < 12e6
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

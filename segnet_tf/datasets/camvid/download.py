@@ -18,9 +18,10 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from segnet_tf.errors import UserError
 from segnet_tf.files import unfinished
@@ -168,7 +169,7 @@ def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
         # TLS, sockets and a full disk all raise OSError; only the network is worth a
         # retry.
         try:
-            block = response.read1(1 << 18)
+            block = _in_time(lambda: response.read1(1 << 18))
         except OSError as error:
             raise ConnectionError(error) from error
         if not block:
@@ -184,7 +185,7 @@ def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
 @contextmanager
 def _connection(request: urllib.request.Request) -> Iterator[http.client.HTTPResponse]:
     try:
-        response = _answer(request)
+        response = _in_time(lambda: urllib.request.urlopen(request, timeout=_TIMEOUT))
     except urllib.error.HTTPError as error:
         fault = f"{error.code} {error.reason}"
         error.close()
@@ -194,36 +195,44 @@ def _connection(request: urllib.request.Request) -> Iterator[http.client.HTTPRes
     except (OSError, http.client.HTTPException, ValueError) as error:
         fault = getattr(error, "reason", error)
     else:
-        with response:
+        try:
             yield response
+        finally:
+            # It would wait for a thread that still reads.
+            threading.Thread(target=response.close, daemon=True).start()
         return
     raise UserError(
         f"camvid: cannot download from {request.host} ({fault}): {_WAYS_OUT}"
     )
 
 
-def _answer(request: urllib.request.Request) -> http.client.HTTPResponse:
-    """The server's answer, up to its headers, if they come in `_SLOW` seconds.
+def _in_time(wait: Callable[[], Any]) -> Any:
+    """What the network brings, if it comes in `_SLOW` seconds.
 
-    A timeout of the socket counts from byte to byte, and a server can send one a
-    second. A thread that still waits ends with the process.
+    A timeout of the socket counts from byte to byte, and a server can send headers, or
+    the length of a block, one byte a second. A thread that still waits ends with the
+    process.
+
+    Raises:
+        TimeoutError: if it does not come.
+        Exception: what `wait` raises.
     """
-    answers: queue.Queue = queue.Queue()
+    brought: queue.Queue = queue.Queue()
 
-    def ask() -> None:
+    def thread() -> None:
         try:
-            answers.put(urllib.request.urlopen(request, timeout=_TIMEOUT))
+            brought.put((wait(), None))
         except Exception as error:
-            answers.put(error)
+            brought.put((None, error))
 
-    threading.Thread(target=ask, daemon=True).start()
+    threading.Thread(target=thread, daemon=True).start()
     try:
-        found = answers.get(timeout=_SLOW)
+        result, error = brought.get(timeout=_SLOW)
     except queue.Empty:
-        raise TimeoutError(f"no answer in {_SLOW:.0f} s") from None
-    if isinstance(found, Exception):
-        raise found
-    return found
+        raise TimeoutError(f"nothing in {_SLOW:.0f} s") from None
+    if error is not None:
+        raise error
+    return result
 
 
 def _extract(archive: Path, folder: Path, files: dict[str, tuple[str, int]]) -> None:
