@@ -121,6 +121,13 @@ def test_a_list_of_names_is_a_split(tmp_path):
     assert "no split 'dev'" in refusal(tmp_path, "dev")
 
 
+def test_a_list_that_was_written_on_windows(tmp_path):
+    build(tmp_path, ["a", "b", "c"])
+    listing = tmp_path / "mine.txt"
+    listing.write_bytes(b"images\\c.png\r\nC:\\my leaves\\images\\a.png\r\n")
+    assert folder.load(str(listing), tmp_path).names == ("c.png", "a.png")
+
+
 def test_what_is_no_image_is_passed_over(tmp_path):
     build(tmp_path, ["a", "b"])
     for name in (".DS_Store", "._a.png", "Thumbs.db", "notes.txt"):
