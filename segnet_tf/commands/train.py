@@ -16,6 +16,7 @@ from segnet_tf.console.quiet import import_tensorflow
 from segnet_tf.errors import UserError
 from segnet_tf.inference.model_file import find_model, network_name
 from segnet_tf.models.networks import NETWORKS
+from segnet_tf.training.cluster import Cluster
 from segnet_tf.training.config import GROUPS, TrainConfig
 from segnet_tf.training.recipes import RECIPES
 
@@ -56,12 +57,13 @@ def main(arguments: list[str] | None = None) -> None:
         action="store_true",
         help="go on after the last finished epoch of the run with these options",
     )
+    _add_places(parser.add_argument_group("devices and machines"))
     for title, group in GROUPS.items():
         add_flags(parser.add_argument_group(title), group)
     cli.add_renamed(parser, RENAMED)
     found = vars(parser.parse_args(arguments))
-    keys = ("recipe", "config", "output", "resume")
-    name, file, output, resume = (found.pop(key) for key in keys)
+    keys = ("recipe", "config", "output", "resume", "devices", "workers", "index")
+    name, file, output, resume, devices, workers, index = map(found.pop, keys)
     options = {}
     if file is not None:
         if name is not None:
@@ -73,11 +75,32 @@ def main(arguments: list[str] | None = None) -> None:
         options = recipe.options
     given = {key: value for key, value in found.items() if value is not None}
     config = TrainConfig.of(**_started({**options, **given}))
+    cluster = Cluster.of_flags(workers, index)
 
     import_tensorflow()
+    from segnet_tf.training.replicas import Replicas
+
+    replicas = Replicas.on(devices, cluster)
     from segnet_tf.training.trainer import train
 
-    train(config, output, resume)
+    train(config, output, resume, replicas)
+
+
+def _add_places(group) -> None:
+    """The flags that say where a run computes; they are no part of its options."""
+    add = group.add_argument
+    add(
+        "--devices",
+        default="1",
+        metavar="N",
+        help="GPUs that share a batch, or all [1]",
+    )
+    add(
+        "--workers",
+        metavar="HOST:PORT,...",
+        help="machines that share a batch, the same list on each [those of TF_CONFIG]",
+    )
+    add("--index", type=int, metavar="I", help="place of this machine in --workers")
 
 
 def _stored(file: str) -> dict:

@@ -15,13 +15,14 @@ from dataclasses import replace
 import numpy as np
 import tensorflow as tf
 
-from segnet_tf.datasets.dataset import Split
+from segnet_tf.datasets.dataset import IGNORE_LABEL, Split
 from segnet_tf.errors import UserError
 
 __all__ = [
     "batch_names",
     "evaluation_batches",
     "reading_errors",
+    "remembered_bytes",
     "training_batches",
 ]
 
@@ -36,6 +37,8 @@ def training_batches(
     batch_size: int,
     seed: int,
     start: int = 0,
+    replicas: int = 1,
+    here: range = range(1),
 ) -> tf.data.Dataset:
     """An endless stream of augmented batches.
 
@@ -47,20 +50,37 @@ def training_batches(
         batch_size: samples in each batch.
         seed: of the order and of the augmentation.
         start: number of samples that an earlier part of the run has consumed.
+        replicas: each batch is cut into so many parts of one size.
+        here: the parts that are yielded, one after the other.
 
     Yields:
-        images float32 (B, h, w, channels) in [0, 255]; labels uint8 (B, h, w), void =
-        255.
+        images float32 (B / replicas, h, w, channels) in [0, 255]; labels uint8
+        (B / replicas, h, w), void = 255.
     """
     split = replace(split, read=_remembering(split.read))
 
-    def sample(n):
+    size = batch_size // replicas
+
+    def sample(count):
+        n = start + _place(count, replicas * size, here.start * size, len(here) * size)
         image, labels = _read(split, _shuffled_index(n, split, seed))
         return augment(image, labels, (seed, tf.cast(n, tf.int32)))
 
-    counter = tf.data.Dataset.counter(start=start)
+    counter = tf.data.Dataset.counter()
     samples = counter.map(sample, num_parallel_calls=tf.data.AUTOTUNE)
-    return samples.batch(batch_size, drop_remainder=True).prefetch(2)
+    return samples.batch(size, drop_remainder=True).prefetch(2)
+
+
+def _place(count: tf.Tensor, whole: int, first: int, length: int) -> tf.Tensor:
+    """The place in a stream of whole batches, from that in a stream of their parts.
+
+    Args:
+        count: the place among the samples that are yielded.
+        whole: samples in a batch.
+        first: the first of them that is yielded.
+        length: so many are yielded.
+    """
+    return count // length * whole + first + count % length
 
 
 def _shuffled_index(n: tf.Tensor, split: Split, seed: int) -> tf.Tensor:
@@ -102,20 +122,32 @@ def batch_names(split: Split, batch_size: int, seed: int, step: int) -> tuple[st
     return tuple(split.names[int(index)] for index in indices)
 
 
-def evaluation_batches(split: Split) -> tf.data.Dataset:
+def evaluation_batches(
+    split: Split, replicas: int = 1, here: range = range(1)
+) -> tf.data.Dataset:
     """Every image once, in order, uncropped, at its own size, in batches of one.
+
+    Args:
+        split: the images.
+        replicas: these take turns, in rounds. If the last round has too few images,
+            the first image fills it, and all of its pixels are void.
+        here: the replicas whose images are yielded.
 
     Yields:
         image float32 (1, H, W, channels) in [0, 255]; labels uint8 (1, H, W), void =
         255.
     """
+    rounds, images = -(-len(split) // replicas), len(split)
 
-    def sample(index):
+    def sample(count):
+        place = _place(count, replicas, here.start, len(here))
+        index = tf.where(place < images, place, 0)
         image, labels = _read(split, index)
+        labels = tf.where(place < images, labels, tf.constant(IGNORE_LABEL, tf.uint8))
         return tf.cast(image, tf.float32), labels
 
-    indices = tf.data.Dataset.range(len(split))
-    samples = indices.map(sample, num_parallel_calls=tf.data.AUTOTUNE)
+    counter = tf.data.Dataset.range(rounds * len(here))
+    samples = counter.map(sample, num_parallel_calls=tf.data.AUTOTUNE)
     return samples.batch(1).prefetch(4)
 
 
@@ -129,6 +161,19 @@ def reading_errors() -> Iterator[None]:
         if found is None:
             raise
         raise UserError(found[1]) from None
+
+
+def remembered_bytes(split: Split) -> int:
+    """The memory that a training stream takes for decoded images of a split.
+
+    Args:
+        split: the training split; `info.image_size` counts if it is known.
+    """
+    if split.info.image_size is None:
+        return 0
+    height, width = split.info.image_size
+    one = height * width * (split.info.channels + 1)
+    return min(len(split) * one, REMEMBERED_BYTES)
 
 
 def _remembering(read: Callable) -> Callable:

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from segnet_tf.layers.devices import over_replicas, replicas
+
 __all__ = ["FusedBatchNormalization", "recalibrate_batch_norm"]
 
 
@@ -17,15 +19,20 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     On a CPU that took a third of SegNetLite's training step
     (`benchmarks/training_step.py`). Values, gradients, statistics and saved files are
     the same as Keras'. Keras' own code runs if the kernel does not apply: for float64,
-    for masks, in prediction, or if the layer is not trained.
+    for masks, in prediction, or if the layer is not trained. If a batch is spread over
+    several replicas, the statistics are those of the whole batch.
 
     Input and output: (B, H, W, C), in the layer's dtype.
     """
 
     def call(self, inputs, training=None, mask=None):
-        plain = not (training and self.trainable) or inputs.dtype == tf.float64
-        if plain or len(inputs.shape) != 4 or mask is not None:
+        learns = training and self.trainable
+        if not learns or len(inputs.shape) != 4 or mask is not None:
             return super().call(inputs, training=training, mask=mask)
+        if replicas() > 1:
+            return self._of_all_replicas(inputs)
+        if inputs.dtype == tf.float64:
+            return super().call(inputs, training=training)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
             scale=tf.cast(self.gamma, tf.float32),
@@ -40,6 +47,24 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         self._follow(self.moving_mean, mean)
         self._follow(self.moving_variance, variance * (count - 1) / count)
         return outputs
+
+    def _of_all_replicas(self, inputs):
+        """Normalises by the whole batch, of which each replica has a part.
+
+        Keras' own way, E(x^2) - E(x)^2, loses digits if the mean is large.
+        """
+        dtype = tf.float64 if inputs.dtype == tf.float64 else tf.float32
+        x, axes = tf.cast(inputs, dtype), (0, 1, 2)
+        count = over_replicas(tf.cast(tf.size(x) // tf.shape(x)[-1], dtype))
+        mean = over_replicas(tf.reduce_sum(x, axes)) / count
+        variance = over_replicas(tf.reduce_sum((x - mean) ** 2, axes)) / count
+        self._follow(self.moving_mean, mean)
+        self._follow(self.moving_variance, variance)
+        gamma, beta = (tf.cast(v, dtype) for v in (self.gamma, self.beta))
+        outputs = tf.nn.batch_normalization(
+            x, mean, variance, beta, gamma, self.epsilon
+        )
+        return tf.cast(outputs, inputs.dtype)
 
     def _follow(self, average, value) -> None:
         value = tf.cast(value, average.dtype)

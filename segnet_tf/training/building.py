@@ -14,6 +14,7 @@ from segnet_tf.models.pretrained import copy_matching_weights
 from segnet_tf.training.config import TrainConfig
 from segnet_tf.training.optimizers import build_optimizer, encoder_layers
 from segnet_tf.training.pixel_loss import PixelLoss
+from segnet_tf.training.replicas import ReplicaModel
 
 __all__ = ["build", "compiled"]
 
@@ -60,7 +61,8 @@ def compiled(config: TrainConfig, train_split: Split, steps: int) -> keras.Model
         steps: of the whole run, for the learning rate.
     """
     optimization, num_classes = config.optimization, train_split.info.num_classes
-    model = build(config, num_classes)
+    network = build(config, num_classes)
+    model = ReplicaModel(network.input, network.output, name=network.name)
     encoder = []
     if optimization.encoder_lr_multiplier != 1:
         last = networks.NETWORKS[config.network.model].encoder

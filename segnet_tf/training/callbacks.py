@@ -59,7 +59,8 @@ class RunCheckpoint(keras.callbacks.Callback):
         is_best = validated is not None and validated > max(earlier, default=-1.0)
         # The kept model is written before the checkpoint: a run that is killed between
         # the two repeats the epoch. In the other order it would lose the best model.
-        if not self.best or is_best or not self.run.model_path.exists():
+        due = not self.best or is_best or not self.run.model_path.exists()
+        if due and self.run.writes:
             self._save_model()
         seconds = round(time.monotonic() - self.started, 1)
         self.run.finish_epoch(

@@ -15,17 +15,19 @@ import math
 import re
 import zipfile
 import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from segnet_tf.files import replacing
 from segnet_tf.inference.labels_json import entry
 
-__all__ = ["Checkpoint", "checkpoints", "write_checkpoint"]
+__all__ = ["Checkpoint", "checkpoints", "state_of", "write_checkpoint"]
 
 HISTORY_ENTRY = "history.json"
 STATE_ENTRY = "state.npz"
@@ -83,7 +85,7 @@ class Checkpoint:
         Raises what Keras raises for a damaged file; its set is not documented.
         """
         # These imports register the loss and the schedule.
-        from segnet_tf.training import pixel_loss, warmup  # noqa: F401
+        from segnet_tf.training import pixel_loss, replicas, warmup  # noqa: F401
 
         return keras.models.load_model(self.path)
 
@@ -102,10 +104,9 @@ class Checkpoint:
             zipfile.ZipFile(self.path) as archive,
             np.load(io.BytesIO(archive.read(STATE_ENTRY))) as state,
         ):
-            for name, variables in _state(model).items():
-                for index, variable in enumerate(variables):
-                    if f"{name}{index}" in state:
-                        variable.assign(state[f"{name}{index}"])
+            for name, variable in _state(model, ("seed", "metric")):
+                if name in state:
+                    _assign(model, variable, state[name])
 
 
 def _is_row(row: dict, epoch: int) -> bool:
@@ -133,7 +134,7 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
 
 
 def write_checkpoint(
-    folder: Path, model: keras.Model, rows: list[dict], step: int = 0
+    folder: Path, model: keras.Model, rows: list[dict], state: dict, step: int = 0
 ) -> Checkpoint:
     """Writes a checkpoint in one step.
 
@@ -141,17 +142,11 @@ def write_checkpoint(
         folder: the folder for it.
         model: the compiled model.
         rows: the history of the finished epochs.
-        step: finished steps of the next one.
+        state: as `state_of` gives it.
+        step: finished steps of the next epoch.
     """
     name = f"epoch-{len(rows):05d}" + (f"-step-{step:06d}" if step else "")
     path = folder / f"{name}.keras"
-    # At the end of an epoch the metrics are those of the validation.
-    kinds = ("seed", "metric") if step else ("seed",)
-    state: dict[str, Any] = {
-        f"{kind}{index}": np.asarray(variable)
-        for kind in kinds
-        for index, variable in enumerate(_state(model)[kind])
-    }
     with replacing(path) as temporary:
         model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
@@ -161,10 +156,37 @@ def write_checkpoint(
     return Checkpoint(len(rows), step, path)
 
 
-def _state(model: keras.Model) -> dict[str, list]:
-    """The variables that no .keras file holds, by kind and always in one order."""
+def state_of(model: keras.Model, kinds: Sequence[str]) -> dict[str, Any]:
+    """The values that no .keras file holds, by the names that they have in state.npz.
+
+    Args:
+        model: the compiled model.
+        kinds: "seed" for those of dropout, "metric" for those of a begun epoch.
+    """
+    return {name: np.asarray(variable) for name, variable in _state(model, kinds)}
+
+
+def _state(model: keras.Model, kinds: Sequence[str]) -> Iterator[tuple[str, Any]]:
     saved = {id(variable) for variable in model.weights}
-    return {
+    variables = {
         "seed": [v for v in model.variables if id(v) not in saved],
         "metric": model.metrics_variables,
     }
+    for kind in kinds:
+        for index, variable in enumerate(variables[kind]):
+            yield f"{kind}{index}", variable
+
+
+def _assign(model: keras.Model, variable: Any, value: np.ndarray) -> None:
+    """Sets a variable. Of one that is a sum over replicas, the first has all of it."""
+    strategy = model.distribute_strategy
+    if strategy.num_replicas_in_sync == 1 or variable.aggregation != "sum":
+        variable.assign(value)
+        return
+
+    def assign() -> None:
+        context = tf.distribute.get_replica_context()
+        first = context.replica_id_in_sync_group == 0
+        variable.assign(tf.where(first, value, tf.zeros_like(value)))
+
+    strategy.run(assign)

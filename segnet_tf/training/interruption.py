@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -28,10 +29,19 @@ class StepCheckpoint(keras.callbacks.Callback):
         run: the run's folder.
         steps: of a whole epoch.
         minutes: between two checkpoints; 0: only at a signal.
+        summed: the sum of an array over all processes of the run: they save and stop
+            together.
     """
 
-    def __init__(self, run: Run, steps: int, minutes: float):
+    def __init__(
+        self,
+        run: Run,
+        steps: int,
+        minutes: float,
+        summed: Callable[[Any], Any] = lambda values: values,
+    ):
         super().__init__()
+        self.summed = summed
         self.run = run
         self.steps = steps
         self.seconds = 60 * minutes
@@ -69,22 +79,31 @@ class StepCheckpoint(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         step = self.run.step + batch + 1
-        due = self.seconds and time.monotonic() - self.saved >= self.seconds
         # After the last step the epoch is saved.
-        if step < self.steps and (due or self.signal is not None):
+        if step == self.steps:
+            return
+        due = bool(self.seconds) and time.monotonic() - self.saved >= self.seconds
+        due, asked = self._agreed(due and self.run.writes)
+        if due or asked:
             self.run.save_step(self.model, step)
             self.saved = time.monotonic()
-            if self.signal is not None:
-                self._stop(f"step {step} of epoch {self.run.epoch + 1}")
+        if asked:
+            self._stop(f"step {step} of epoch {self.run.epoch + 1}")
 
     def on_epoch_end(self, epoch, logs=None):
         self.saved = time.monotonic()
-        if self.signal is not None:
+        if self._agreed(False)[1]:
             self._stop(f"epoch {self.run.epoch}")
+
+    def _agreed(self, due: bool) -> tuple[bool, bool]:
+        """Whether a process wants to save, and whether one was asked to stop."""
+        due, asked = self.summed([int(due), int(self.signal is not None)])
+        return bool(due), bool(asked)
 
     def _stop(self, place: str) -> None:
         self.restore_signals()
         raise Stopped(
-            self.signal or 0,
+            # Another process may have got it.
+            self.signal or signal.SIGTERM,
             f"stopped after {place}, and saved: the same command with --resume goes on",
         )

@@ -57,7 +57,8 @@ def hard_pixel_cross_entropy(pixels: Pixels):
 
     OHEM is online hard example mining. If fewer than a sixteenth of the valid pixels
     are hard, the hardest sixteenth counts, ties included. Class weights do not change
-    which pixels are hard.
+    which pixels are hard. If a batch is spread over several replicas, each finds the
+    hardest sixteenth of its own part.
     """
     losses, valid = pixels.cross_entropy, pixels.valid
     candidates = tf.reshape(tf.where(valid, losses, -1.0), [-1])
@@ -78,6 +79,8 @@ def cross_entropy_and_dice(pixels: Pixels):
     the valid pixels of the batch that have one class. Class weights apply to the
     cross-entropy only.
     """
+    from segnet_tf.layers.devices import over_replicas
+
     classes = pixels.logits.shape[-1]
     exact = pixels.valid & (pixels.labels < classes)
     counted = tf.reshape(tf.cast(exact, tf.float32), [-1, 1])
@@ -85,7 +88,10 @@ def cross_entropy_and_dice(pixels: Pixels):
     truth = tf.one_hot(tf.reshape(pixels.labels, [-1]), classes) * counted
     true_sum = tf.reduce_sum(truth, axis=0)
     overlap = tf.reduce_sum(probabilities * truth, axis=0)
-    sizes = tf.reduce_sum(probabilities, axis=0) + true_sum
+    found_sum = tf.reduce_sum(probabilities, axis=0)
+    sums = tf.stack([true_sum, overlap, found_sum])
+    true_sum, overlap, found_sum = tf.unstack(over_replicas(sums))
+    sizes = found_sum + true_sum
     dice = 1 - tf.math.divide_no_nan(2 * overlap, sizes)
     return cross_entropy(pixels) + mean_where(true_sum > 0, dice)
 
@@ -134,9 +140,17 @@ def partial_cross_entropy(labels, logits, allowed):
 def mean_where(chosen, values):
     """The mean of the chosen values, float32 scalar; 0 if none is chosen.
 
+    If a batch is spread over several replicas, the sum over them of what each returns
+    is the mean over all chosen values of the batch. (The mean of the replicas' own
+    means would count a pixel more if its replica has few.) Keras adds the gradients,
+    and does not scale a loss that is a scalar.
+
     Args:
         chosen: bool, of any shape.
         values: float32, of the same shape.
     """
-    count = tf.math.count_nonzero(chosen, dtype=tf.float32)
-    return tf.reduce_sum(tf.where(chosen, values, 0.0)) / tf.maximum(count, 1.0)
+    from segnet_tf.layers.devices import over_replicas
+
+    count = over_replicas(tf.math.count_nonzero(chosen, dtype=tf.float32))
+    total = tf.reduce_sum(tf.where(chosen, values, 0.0))
+    return total / tf.maximum(count, 1.0)

@@ -10,7 +10,7 @@
         tensorboard/   scalars, and panels of a few validation images
 
 A run can be killed at any moment and resumed. While it goes on, no other process can
-write into its folder.
+write into its folder: of a run on several machines, all read it and one writes.
 """
 
 import csv
@@ -24,7 +24,12 @@ import keras
 from segnet_tf.errors import UserError
 from segnet_tf.evaluation.plots import draw_curves
 from segnet_tf.files import FolderLock, replacing, write_json
-from segnet_tf.training.checkpoint import Checkpoint, checkpoints, write_checkpoint
+from segnet_tf.training.checkpoint import (
+    Checkpoint,
+    checkpoints,
+    state_of,
+    write_checkpoint,
+)
 from segnet_tf.training.config import TrainConfig
 
 __all__ = ["Run", "read_options"]
@@ -43,10 +48,12 @@ class Run:
         rows: the history, one dict per finished epoch.
         step: finished steps of the next epoch, from an earlier process.
         model_path: file of the kept weights.
+        writes: whether this process writes the files.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, writes: bool = True):
         self.folder = folder
+        self.writes = writes
         self.rows: list[dict] = []
         self.step = 0
         self.model_path = folder / "model.keras"
@@ -59,23 +66,26 @@ class Run:
         return len(self.rows)
 
     @classmethod
-    def new(cls, config: TrainConfig, output: str | None) -> "Run":
+    def new(cls, config: TrainConfig, output: str | None, writes: bool = True) -> "Run":
         """A run in a fresh folder. Nothing is written before `begin`.
 
         Args:
             config: the options of the run.
             output: the folder; None: `runs/<dataset>-<model>`, with a number if that is
                 taken.
+            writes: whether this process writes the files.
 
         Raises:
             UserError: if `output` already holds something.
         """
-        run = cls(Path(output) if output else _free_folder(config))
+        run = cls(Path(output) if output else _free_folder(config), writes)
         run._refuse_a_used_folder()
         return run
 
     @classmethod
-    def resumed(cls, config: TrainConfig, output: str | None) -> "Run":
+    def resumed(
+        cls, config: TrainConfig, output: str | None, writes: bool = True
+    ) -> "Run":
         """An earlier run with this configuration, to go on with.
 
         A run that was killed before it saved anything begins anew, so that a service
@@ -84,6 +94,7 @@ class Run:
         Args:
             config: the options of the run; only the paths of the data may differ.
             output: the folder; None: the newest run under runs/ that fits.
+            writes: whether this process writes the files.
 
         Raises:
             UserError: if there is none, but others; the message lists the options that
@@ -102,8 +113,10 @@ class Run:
                 differing.append(str(error))
                 continue
             if not names:
-                run = cls(folder)
-                run._lock.acquire()
+                run = cls(folder, writes)
+                if writes:
+                    run._lock.acquire()
+                    run._clear_litter()
                 run._go_on()
                 return run
             differing.append(f"{folder} has another {', '.join(names)}")
@@ -112,12 +125,18 @@ class Run:
                 f"nothing to resume with this configuration: {'; '.join(differing)}"
             )
         print("nothing to resume: the run begins")
-        return cls.new(config, output)
+        return cls.new(config, output, writes)
+
+    def _clear_litter(self) -> None:
+        """Deletes what a kill left."""
+        for path in self.folder.glob("**/.writing-*"):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     def _go_on(self) -> None:
         """Finds the newest sound checkpoint."""
-        for left_by_a_kill in self.folder.glob("**/.writing-*"):
-            _delete(left_by_a_kill)
         found = checkpoints(self.folder / "checkpoint")
         for checkpoint in reversed(found):
             rows = checkpoint.rows()
@@ -146,6 +165,8 @@ class Run:
         Raises:
             UserError: if another process trains in it.
         """
+        if not self.writes:
+            return
         if not self._lock.held:
             self._lock.acquire()
             # Another run may have ended in it since.
@@ -189,7 +210,10 @@ class Run:
             model: the compiled model.
             step: finished steps of the epoch, those of earlier processes included.
         """
-        self._keep(write_checkpoint(self.folder / "checkpoint", model, self.rows, step))
+        # All processes take part in reading the metrics.
+        state = state_of(model, ("seed", "metric"))
+        if self.writes:
+            self._write(model, self.rows, state, step)
 
     def finish_epoch(self, model: keras.Model, row: dict) -> None:
         """Writes history, checkpoint and curves of an epoch.
@@ -201,12 +225,17 @@ class Run:
             row: the line of the history; `row["epoch"]` counts from 1.
         """
         rows = [*self.rows, row]
-        _write_history(self.folder / "history.csv", rows)
-        self._keep(write_checkpoint(self.folder / "checkpoint", model, rows))
+        if self.writes:
+            _write_history(self.folder / "history.csv", rows)
+            # The metrics are those of the validation by now.
+            self._write(model, rows, state_of(model, ("seed",)))
         self.rows, self.step = rows, 0
-        draw_curves(rows, self.folder / "curves.png")
+        if self.writes:
+            draw_curves(rows, self.folder / "curves.png")
 
-    def _keep(self, newest: Checkpoint) -> None:
+    def _write(self, model: keras.Model, rows: list[dict], state: dict, step=0) -> None:
+        folder = self.folder / "checkpoint"
+        newest = write_checkpoint(folder, model, rows, state, step)
         for old in checkpoints(newest.path.parent)[:-KEPT]:
             old.path.unlink()
         self._checkpoint = newest
@@ -222,13 +251,6 @@ def _differing(config: TrainConfig, stored: dict) -> list[str]:
     return [
         name for name in wanted if found.get(name) != wanted[name] and name not in free
     ]
-
-
-def _delete(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _is_unused(folder: Path) -> bool:

@@ -20,6 +20,7 @@ from segnet_tf.datasets.pipeline import (
     batch_names,
     evaluation_batches,
     reading_errors,
+    remembered_bytes,
     training_batches,
 )
 from segnet_tf.datasets.reading import Reading
@@ -39,14 +40,21 @@ from segnet_tf.training.config import TrainConfig
 from segnet_tf.training.diagnostics import ClassWatch, LossGuard, ReadingWatch
 from segnet_tf.training.interruption import StepCheckpoint
 from segnet_tf.training.length import planned, stalled, steps_of
+from segnet_tf.training.memory import say_memory
 from segnet_tf.training.optimizers import decay_kernels_only
+from segnet_tf.training.replicas import Replicas
 from segnet_tf.training.run_folder import Run
 from segnet_tf.training.tensorboard import Panels, writing_errors
 
 __all__ = ["callbacks_of", "train"]
 
 
-def train(config: TrainConfig, output: str | None = None, resume: bool = False) -> Path:
+def train(
+    config: TrainConfig,
+    output: str | None = None,
+    resume: bool = False,
+    replicas: Replicas | None = None,
+) -> Path:
     """Trains a network, or goes on training it, and writes the run's folder.
 
     Args:
@@ -55,6 +63,7 @@ def train(config: TrainConfig, output: str | None = None, resume: bool = False) 
             is taken.
         resume: whether to go on after the last finished epoch of `output`, or of the
             newest run with this configuration.
+        replicas: the devices and machines that share each batch; None: one device.
 
     Returns:
         The run's folder.
@@ -62,8 +71,11 @@ def train(config: TrainConfig, output: str | None = None, resume: bool = False) 
     Raises:
         UserError: if data or weights are missing, if the output folder is taken, if
             there is nothing to resume, or if the loss becomes nan or inf.
-        Stopped: if Ctrl-C or SIGTERM ended it; what was trained is saved.
+        Stopped: if Ctrl-C or SIGTERM ended it; what was trained is saved. Or if another
+            machine of the run is gone; then its last checkpoint counts.
     """
+    replicas = replicas or Replicas()
+    replicas.check(config)
     keras.utils.set_random_seed(config.run.seed)
     train_split = _split(config, config.data.train_split, config.folder)
     # The model file stores the size: predictions scale images to it.
@@ -75,15 +87,18 @@ def train(config: TrainConfig, output: str | None = None, resume: bool = False) 
     asked, config = config, planned(config, len(train_split))
     if config.run.deterministic:
         tf.config.experimental.enable_op_determinism()
-    with closing((Run.resumed if resume else Run.new)(config, output)) as run:
+    find = Run.resumed if resume else Run.new
+    with closing(find(config, output, writes=replicas.is_chief)) as run:
+        replicas.compare(run.epoch, run.step, run.folder)
         steps = steps_of(config, len(train_split))
         _say_plan(config, run, train_split, val_split, steps)
         if not asked.optimization.epochs:
             print("so many epochs for so many images; --epochs sets another number")
         if not _is_over(config, run):
-            with _precision(config):
-                _fit(config, run, train_split, val_split, steps)
-        _finish(config, run, train_split, val_split)
+            with _precision(config), replicas.losses():
+                _fit(config, run, train_split, val_split, steps, replicas)
+        if replicas.is_chief:
+            _finish(config, run, train_split, val_split)
     return run.folder
 
 
@@ -147,42 +162,59 @@ def _precision(config: TrainConfig) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _fit(config, run, train_split, val_split, steps) -> None:
+def _fit(config, run, train_split, val_split, steps, replicas) -> None:
     if val_split:
         _read_once(val_split)
-    model = run.checkpointed_model()
-    if model is None:
-        model = compiled(config, train_split, steps * config.optimization.epochs)
-    else:
-        decay_kernels_only(model.optimizer)
+    with replicas.scope():
+        model = run.checkpointed_model()
+        if model is None:
+            model = compiled(config, train_split, steps * config.optimization.epochs)
+        else:
+            decay_kernels_only(model.optimizer)
+    if not tf.config.list_physical_devices("GPU"):
+        say_memory(model, config, remembered_bytes(train_split))
     run.begin(config)
     # Keras' epochs are of one length, so what is left of a begun one is a fit of its
     # own.
     while not _is_over(config, run):
-        _fit_on(model, config, run, train_split, val_split, steps)
+        _fit_on(model, config, run, train_split, val_split, steps, replicas)
 
 
-def _fit_on(model, config, run, train_split, val_split, steps) -> None:
+def _fit_on(model, config, run, train_split, val_split, steps, replicas) -> None:
     """The rest of a begun epoch, or all epochs that are left."""
     optimization = config.optimization
-    batches = training_batches(
-        train_split,
-        lambda image, labels, seed: augment(image, labels, config.augmentation, seed),
-        optimization.batch_size,
-        config.run.seed,
-        start=(run.epoch * steps + run.step) * optimization.batch_size,
-    )
     reading = ReadingWatch()
-    saving = StepCheckpoint(run, steps, config.run.checkpoint_minutes)
+
+    def batches(count: int, here: range) -> tf.data.Dataset:
+        stream = training_batches(
+            train_split,
+            lambda image, labels, seed: augment(
+                image, labels, config.augmentation, seed
+            ),
+            optimization.batch_size,
+            config.run.seed,
+            start=(run.epoch * steps + run.step) * optimization.batch_size,
+            replicas=count,
+            here=here,
+        )
+        return reading.measured(stream)
+
+    validation = None
+    if val_split:
+        validation = replicas.batches(
+            lambda count, here: evaluation_batches(val_split, count, here)
+        )
+    saving = StepCheckpoint(run, steps, config.run.checkpoint_minutes, replicas.summed)
     folder = run.folder / "tensorboard"
     try:
         with reading_errors(), writing_errors(folder):
             model.fit(
-                reading.measured(batches),
+                replicas.batches(batches),
                 epochs=run.epoch + 1 if run.step else optimization.epochs,
                 initial_epoch=run.epoch,
                 steps_per_epoch=steps - run.step,
-                validation_data=evaluation_batches(val_split) if val_split else None,
+                validation_data=validation,
+                validation_steps=replicas.rounds(val_split),
                 validation_freq=validated_epochs(config),
                 # `training_batches` shuffles.
                 shuffle=False,
@@ -194,10 +226,16 @@ def _fit_on(model, config, run, train_split, val_split, steps) -> None:
                 ],
                 # A progress bar redraws itself; in a file that makes thousands of
                 # lines.
-                verbose=1 if sys.stdout.isatty() else 2,
+                verbose=_verbosity(run),
             )
     finally:
         saving.restore_signals()
+
+
+def _verbosity(run: Run) -> int:
+    if not run.writes:
+        return 0
+    return 1 if sys.stdout.isatty() else 2
 
 
 def _read_once(split: Split) -> None:
@@ -226,15 +264,14 @@ def callbacks_of(config, run, train_split, val_split, steps) -> list:
         return batch_names(train_split, batch_size, config.run.seed, step)
 
     folder = run.folder / "tensorboard"
-    callbacks = [
-        LossGuard(run, names, steps, config.optimization.accumulate),
-        keras.callbacks.TensorBoard(folder, write_graph=False),
-    ]
+    callbacks = [LossGuard(run, names, steps, config.optimization.accumulate)]
+    if run.writes:
+        callbacks.append(keras.callbacks.TensorBoard(folder, write_graph=False))
     if val_split:
-        callbacks += [
-            ClassWatch(val_split.info.classes),
-            Panels(folder / "panels", val_split),
-        ]
+        # All processes take part in reading a metric.
+        callbacks.append(ClassWatch(val_split.info.classes))
+    if val_split and run.writes:
+        callbacks.append(Panels(folder / "panels", val_split))
     # It validates with the averaged weights, then swaps the run's own back.
     averaging = [keras.callbacks.SwapEMAWeights()] if config.optimization.ema else []
     best = config.run.save_best and val_split is not None
