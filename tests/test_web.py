@@ -414,7 +414,8 @@ def test_damaged_videos_do_not_stop_the_others(page, film, tmp_path):
     whole = film.read_bytes()
     contents = {"empty": b"", "noise": b"nothing", "head": whole[:200]}
     contents["half"] = whole[: len(whole) // 2]
-    contents["hole"] = whole[: len(whole) // 2] + bytes(len(whole) // 2)
+    noise = np.random.default_rng(0).bytes(len(whole) // 2)
+    contents["wild"] = whole[: len(whole) // 2] + noise
     paths = [tmp_path / f"{name}.webm" for name in contents]
     for path, content in zip(paths, contents.values(), strict=True):
         path.write_bytes(content)
@@ -424,6 +425,25 @@ def test_damaged_videos_do_not_stop_the_others(page, film, tmp_path):
     for name in ("empty", "noise", "head"):
         assert f"{name}.webm: not a video that this browser can read" in page.message()
     assert page.run("urls.size") == 0
+
+
+def test_video_that_fails_on_its_way(page, film, tmp_path):
+    """No file made here fails late in Chromium, so the browser's report is made."""
+    page.run("""(() => {
+        const { play } = HTMLMediaElement.prototype;
+        HTMLMediaElement.prototype.play = function () {
+            window.video = this;
+            return play.call(this);
+        };
+    })()""")
+    page.choose("image-file", film, scene(tmp_path / "last.png", 1))
+    page.wait("seen.length > 2")
+    page.run("Object.defineProperty(video, 'error', { value: {} })")
+    page.complaint(
+        lambda: page.run("video.dispatchEvent(new Event('error'))"),
+        "film.webm: damaged: it ends at ",
+    )
+    page.wait("seen.at(-1).name === 'last' && urls.size === 0")
 
 
 def test_keyboard(page, tmp_path):

@@ -222,7 +222,7 @@ async function watch(own) {
   });
   while (moving === own) {
     await inTurn(async () => {
-      if (moving !== own) return; // stopped while this frame waited
+      if (moving !== own || !video.videoWidth) return; // stopped while this frame waited
       title = `${stem(name)}_${seconds(video)}`;
       stage.show(video, video.videoWidth, video.videoHeight);
       await label();
