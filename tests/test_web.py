@@ -1,10 +1,13 @@
 """The page of web/, as people use it: npm start, a real Chromium, LiteRT.js' wasm."""
 
 import base64
+import json
 import os
+import re
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,9 @@ import pytest
 from PIL import Image
 
 from benchmarks.chromium import PROGRAM, Chromium
+from segnet_tf.commands.predict import predict_files
 from segnet_tf.datasets.synthetic import draw_scene
+from segnet_tf.evaluation.visualize import colour_labels
 from segnet_tf.inference.tflite_metadata import interpreter, read_metadata
 
 WEB = Path(__file__).parent.parent / "web"
@@ -28,7 +33,52 @@ pytestmark = [
 LISTENER = """
 window.seen = [];
 document.addEventListener("labelled", (event) => seen.push(event.detail));
+window.urls = new Set();
+window.bitmaps = [];
+for (const [holder, name, note] of [
+    [URL, "createObjectURL", (url) => urls.add(url)],
+    [URL, "revokeObjectURL", (_, url) => urls.delete(url)],
+    [window, "createImageBitmap", (made) => made.then((image) => bitmaps.push(image))],
+]) {
+    const original = holder[name];
+    holder[name] = (...given) => {
+        const made = original.apply(holder, given);
+        note(made, ...given);
+        return made;
+    };
+}
 """
+
+FILM = """(async (pictures) => {
+    const canvas = document.createElement("canvas");
+    const context = canvas.getContext("2d");
+    const images = await Promise.all(pictures.map(async (picture) =>
+        createImageBitmap(await (await fetch(picture)).blob())));
+    canvas.width = images[0].width;
+    canvas.height = images[0].height;
+    const recorder = new MediaRecorder(canvas.captureStream(), {
+        mimeType: "video/webm;codecs=vp8", videoBitsPerSecond: 5e6,
+    });
+    const parts = [];
+    recorder.addEventListener("dataavailable", ({ data }) => parts.push(data));
+    recorder.start();
+    for (let frame = 0; frame < 30; frame++) {
+        context.drawImage(images[Math.floor(images.length * frame / 30)], 0, 0);
+        await new Promise((done) => setTimeout(done, 100));
+    }
+    const ended = new Promise((done) => recorder.addEventListener("stop", done));
+    recorder.stop();
+    await ended;
+    const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
+    return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+})"""
+
+SHOWN = """(() => {
+    const { width, height } = picture;
+    const { data } = picture.getContext("2d").getImageData(0, 0, width, height);
+    const bytes = data.filter((_, at) => at % 4 < 3);
+    return [btoa(String.fromCharCode(...bytes)), height, width];
+})()"""
 
 DROP = """(() => {
     const dataTransfer = new DataTransfer();
@@ -62,8 +112,9 @@ def models(tmp_path_factory) -> Path:
     model.compile(keras.optimizers.Adam(3e-3), loss)
     model.fit(images.astype(np.float32), labels, batch_size=8, epochs=6, verbose=0)
     folder = tmp_path_factory.mktemp("models")
+    info = replace(INFO, image_size=SIZE)
     for output in ("logits", "labels"):
-        export_tflite(model, folder / f"{output}.tflite", INFO, SIZE, result=output)
+        export_tflite(model, folder / f"{output}.tflite", info, SIZE, result=output)
     return folder
 
 
@@ -85,7 +136,7 @@ class Page(Chromium):
         self.call("Page.addScriptToEvaluateOnNewDocument", source=LISTENER)
         self.call("Page.navigate", url=address)
 
-    def wait(self, condition: str, seconds: float = 120) -> None:
+    def wait(self, condition: str, seconds: float = 60) -> None:
         for _ in range(int(5 * seconds)):
             ready = "document.readyState === 'complete'"
             if self.run(f"Boolean({ready} && ({condition}))"):
@@ -96,11 +147,31 @@ class Page(Chromium):
     def message(self) -> str:
         return self.run("document.getElementById('message').textContent")
 
-    def choose(self, field: str, path: Path) -> None:
-        """What opening a file with the button does."""
+    def choose(self, field: str, *paths: Path) -> None:
+        """What opening files with the button does."""
         root = self.call("DOM.getDocument")["root"]["nodeId"]
         found = self.call("DOM.querySelector", nodeId=root, selector=f"#{field}")
-        self.call("DOM.setFileInputFiles", nodeId=found["nodeId"], files=[str(path)])
+        files = [str(path) for path in paths]
+        self.call("DOM.setFileInputFiles", nodeId=found["nodeId"], files=files)
+
+    def press(self, key: str, code: int) -> None:
+        """What pressing a key does."""
+        event = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        if key in ("Enter", " "):
+            event["text"] = "\r" if key == "Enter" else " "
+        self.call("Input.dispatchKeyEvent", type="keyDown", **event)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **event)
+
+    def saved(self, button: str, path: Path) -> Image.Image:
+        """The picture that a button saves as `path`."""
+        options = {"behavior": "allow", "downloadPath": str(path.parent)}
+        self.call("Browser.setDownloadBehavior", **options)
+        self.run(f"document.getElementById('{button}').click()")
+        for _ in range(100):
+            if path.exists():
+                return Image.open(path)
+            time.sleep(0.1)
+        pytest.fail(f"no {path.name}, but {os.listdir(path.parent)}; {self.message()}")
 
     def labels(self, action) -> np.ndarray:
         """The labels that the page shows after an action."""
@@ -180,6 +251,241 @@ def test_pictures_of_any_shape(page, tmp_path):
     assert page.run(white) == [255] * 4
 
 
+def scene(path: Path, index: int, size: tuple[int, int] = SIZE) -> Path:
+    """Writes a generated street."""
+    Image.fromarray(draw_scene(3, index, *size)[0]).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("size", "least"),
+    # A picture of the network's size, one that is mirrored at its border, one that is
+    # scaled down, one that is scaled up; one of a shape that predict.py gives a larger
+    # input, which the page cannot.
+    [
+        (SIZE, 1),
+        ((90, 127), 1),
+        ((150, 201), 0.999),
+        ((75, 100), 0.999),
+        ((96, 61), 0.8),
+    ],
+)
+def test_saved_labels_are_those_of_predict(page, models, tmp_path, size, least):
+    path = scene(tmp_path / "a street.png", 1, size)
+    for output in ("logits", "labels"):
+        model, folder = models / f"{output}.tflite", tmp_path / output
+        folder.mkdir()
+        page.labels(lambda m=model: page.choose("model-file", m))
+        page.labels(lambda: page.choose("image-file", path))
+        with page.saved("save-labels", folder / "a street_labels.png") as ours:
+            predict_files([str(path)], str(model), tmp_path)
+            with Image.open(tmp_path / "a street_labels.png") as theirs:
+                assert (ours.mode, ours.size) == (theirs.mode, theirs.size)
+                assert ours.getpalette() == theirs.getpalette()
+                assert len(np.unique(theirs)) >= 3
+                assert np.mean(np.asarray(ours) == np.asarray(theirs)) >= least, output
+
+
+def test_saved_overlay(page, models, tmp_path):
+    path = scene(tmp_path / "street.png", 1)
+    labels = page.labels(lambda: page.choose("image-file", path))
+    page.run("opacity.value = 40; opacity.dispatchEvent(new Event('input'))")
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    with page.saved("save-overlay", folder / "street_overlay.png") as overlay:
+        info = read_metadata(models / "logits.tflite").info
+        tint = colour_labels(labels, info).astype(float)
+        with Image.open(path) as picture:
+            expected = 0.6 * np.asarray(picture) + 0.4 * tint
+        found = np.asarray(overlay.convert("RGB"))
+        assert found.shape == expected.shape
+        assert np.abs(found - expected).max() <= 2
+
+
+def test_several_pictures(page, models, tmp_path):
+    names = ["one.png", "two.png", "three.png"]
+    scenes = [scene(tmp_path / name, index) for index, name in enumerate(names)]
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(scenes[0].read_bytes()[:60])
+    page.choose("image-file", scenes[0], broken, *scenes[1:])
+    page.wait("seen.length === 4")
+    assert page.run("seen.slice(1).map(({ name }) => name)") == ["one", "two", "three"]
+    assert (
+        page.message()
+        == "broken.png: not an image or a video that this browser can read"
+    )
+    listed = ["street.jpg", "one.png", "broken.png", "two.png", "three.png"]
+    assert page.run("[...pictures.options].map(({ text }) => text)") == listed
+    assert page.run("place.textContent") == "5 of 5"
+    # Keys: back to the broken one, which leaves nothing to look at or to save.
+    page.labels(lambda: page.press("ArrowLeft", 37))
+    assert page.run("seen.at(-1).name") == "two" and page.message() == ""
+    page.complaint(lambda: page.press("ArrowLeft", 37), "broken.png: not an image")
+    assert page.run("save.disabled && !('filled' in picture.dataset)")
+    assert page.run("legend.children.length") == 0
+    labels = page.labels(lambda: page.press("ArrowLeft", 37))
+    with Image.open(scenes[0]) as image:
+        expected = python_labels(models / "logits.tflite", np.asarray(image))
+    assert np.mean(labels == expected) >= 0.999
+    # The list.
+    choose = "pictures.selectedIndex = 4; pictures.dispatchEvent(new Event('change'))"
+    page.labels(lambda: page.run(choose))
+    assert page.run("seen.at(-1).name") == "three"
+    page.press("ArrowRight", 39)  # there is none
+    assert page.run("pictures.selectedIndex") == 4
+
+
+def test_a_choice_ends_the_show(page, tmp_path):
+    path = scene(tmp_path / "scene.png", 1)
+    page.choose("image-file", *[path] * 30)
+    page.wait("seen.length > 2")
+    page.run("pictures.selectedIndex = 0; pictures.dispatchEvent(new Event('change'))")
+    page.wait("seen.at(-1).name === 'street'")
+    before = page.run("seen.length")
+    time.sleep(1)
+    assert page.run("seen.length") == before < 31
+    assert page.run("place.textContent") == "1 of 31"
+
+
+def test_memory_does_not_grow_with_the_pictures(page, tmp_path):
+    """No bitmap, address or tensor is left: the memory of the wasm stays as it is."""
+    paths = [scene(tmp_path / f"{index}.png", index) for index in range(5)]
+    size = "(await import('@litertjs/core')).getGlobalLiteRt().liteRtWasm.HEAPU8.length"
+    heap = f"(async () => {size})()"
+    page.choose("image-file", *paths)
+    page.wait("seen.length === 6")
+    before = page.run(heap)
+    page.choose("image-file", *paths * 20)
+    page.wait("seen.length === 106")
+    assert page.run(heap) == before
+    for _ in range(2):
+        page.run("document.getElementById('save-overlay').click()")
+    page.wait("urls.size === 1")
+    assert page.run("bitmaps.length") == 106
+    assert page.run("bitmaps.filter(({ width }) => width).length") == 0
+
+
+@pytest.fixture(scope="module")
+def film(address, tmp_path_factory) -> Path:
+    """Three generated streets, a second each."""
+    folder = tmp_path_factory.mktemp("film")
+    paths = [scene(folder / f"{index}.png", index) for index in (1, 2, 3)]
+    encoded = [base64.b64encode(path.read_bytes()).decode() for path in paths]
+    urls = [f"data:image/png;base64,{picture}" for picture in encoded]
+    with Page(folder / "profile") as page:
+        page.open(address)
+        page.wait("seen.length === 1")
+        content = page.run(f"{FILM}({json.dumps(urls)})")
+    (folder / "film.webm").write_bytes(base64.b64decode(content))
+    return folder / "film.webm"
+
+
+def test_video(page, models, film, tmp_path):
+    pause = "document.getElementById('pause')"
+    page.choose("image-file", film)
+    page.wait(f"seen.length > 4 && {pause}.textContent === 'Pause'")
+    page.run(f"{pause}.click()")
+    page.wait(f"{pause}.textContent === 'Play'")
+    time.sleep(0.5)
+    before = page.run("seen.length")
+    time.sleep(0.5)
+    assert page.run("seen.length") == before
+    encoded, height, width = page.run(SHOWN)
+    frame = np.frombuffer(base64.b64decode(encoded), np.uint8).reshape(height, width, 3)
+    expected = python_labels(models / "logits.tflite", frame)
+    encoded, *size = page.run(ENCODED)
+    labels = np.frombuffer(base64.b64decode(encoded), np.uint8).reshape(size)
+    assert len(np.unique(expected)) >= 3
+    assert np.mean(labels == expected) >= 0.999
+    assert " ms a frame" in page.run("document.getElementById('time').textContent")
+    title = page.run("seen.at(-1).name")
+    assert re.fullmatch(r"film_\d\.\d\ds", title)
+    page.saved("save-labels", tmp_path / f"{title}_labels.png").close()
+    page.run(f"{pause}.click()")
+    page.wait(f"{pause}.textContent === 'Play' && seen.length > {before}")  # its end
+    frames = page.run("seen.slice(1).map(({ name }) => name)")
+    assert frames == sorted(frames) and len(set(frames)) > 5
+    page.labels(lambda: page.press("ArrowLeft", 37))
+    assert page.run("seen.at(-1).name") == "street"
+    assert page.run(f"urls.size === 1 && {pause}.hidden")  # the saved labels'
+
+
+def test_damaged_videos_do_not_stop_the_others(page, film, tmp_path):
+    whole = film.read_bytes()
+    contents = {"empty": b"", "noise": b"nothing", "head": whole[:200]}
+    contents["half"] = whole[: len(whole) // 2]
+    noise = np.random.default_rng(0).bytes(len(whole) // 2)
+    contents["wild"] = whole[: len(whole) // 2] + noise
+    paths = [tmp_path / f"{name}.webm" for name in contents]
+    for path, content in zip(paths, contents.values(), strict=True):
+        path.write_bytes(content)
+    page.choose("image-file", *paths, scene(tmp_path / "last.png", 1))
+    page.wait("seen.at(-1).name === 'last'")
+    print(page.message())
+    for name in ("empty", "noise", "head"):
+        assert f"{name}.webm: not a video that this browser can read" in page.message()
+    assert page.run("urls.size") == 0
+
+
+def test_video_that_fails_on_its_way(page, film, tmp_path):
+    """No file made here fails late in Chromium, so the browser's report is made."""
+    page.run("""(() => {
+        const { play } = HTMLMediaElement.prototype;
+        HTMLMediaElement.prototype.play = function () {
+            window.video = this;
+            return play.call(this);
+        };
+    })()""")
+    page.choose("image-file", film, scene(tmp_path / "last.png", 1))
+    page.wait("seen.length > 2")
+    page.run("Object.defineProperty(video, 'error', { value: {} })")
+    page.complaint(
+        lambda: page.run("video.dispatchEvent(new Event('error'))"),
+        "film.webm: damaged: it ends at ",
+    )
+    page.wait("seen.at(-1).name === 'last' && urls.size === 0")
+
+
+def test_keyboard(page, tmp_path):
+    """Tab reaches everything that is to be seen, and each has a visible focus."""
+    page.labels(lambda: page.choose("image-file", *[scene(tmp_path / "a.png", 1)] * 2))
+    page.wait("seen.length === 3")
+    reached = set()
+    for _ in range(20):
+        page.press("Tab", 9)
+        name, outline = page.run("""(() => {
+            const shown = document.activeElement.closest(".button")
+                ?? document.activeElement;
+            const { outlineStyle, outlineWidth } = getComputedStyle(shown);
+            return [document.activeElement.id, outlineStyle + outlineWidth];
+        })()""")
+        if name:
+            reached.add(name)
+            assert outline == "solid2px", name
+    controls = "[...document.querySelectorAll('button, input, select')]"
+    shown = f"{controls}.filter((one) => one.checkVisibility()).map(({{ id }}) => id)"
+    assert reached == set(page.run(shown)) and len(reached) == 11
+    page.run("example.focus()")
+    page.labels(lambda: page.press("Enter", 13))
+
+
+@pytest.mark.parametrize("size", [(390, 844), (320, 700), (1280, 800)])
+def test_fits_the_screen(page, size, tmp_path):
+    paths = [scene(tmp_path / f"{'long' * 20}{index}.png", index) for index in (1, 2)]
+    page.choose("image-file", *paths)
+    page.wait("seen.length === 3")
+    width, height = size
+    screen = {"width": width, "height": height, "deviceScaleFactor": 1}
+    page.call("Emulation.setDeviceMetricsOverride", **screen, mobile=width < 500)
+    page.wait(f"innerWidth === {width}")
+    assert page.run("document.documentElement.scrollWidth") <= width
+    low = "[...document.querySelectorAll('button, select, .button')].filter((one) => "
+    low += "one.checkVisibility() && one.getBoundingClientRect().height < 44).length"
+    assert page.run(low) == 0, "fingers need 44 pixels"
+    bottom = "document.getElementById('message').getBoundingClientRect().top"
+    assert page.run(bottom) < height, "the picture and its controls are on one screen"
+
+
 def test_camera(page):
     camera = "document.getElementById('camera')"
     page.run(f"{camera}.click()")
@@ -189,11 +495,15 @@ def test_camera(page):
     assert page.run(f"{camera}.ariaPressed") == "false"
 
 
-def test_stays_on_this_machine(page, address):
+def test_stays_on_this_machine(page, address, film, tmp_path):
+    page.choose("image-file", film, scene(tmp_path / "last.png", 1))
+    page.wait("seen.at(-1).name === 'last'")
+    page.saved("save-labels", tmp_path / "last_labels.png").close()
     names = "performance.getEntriesByType('resource').map((entry) => entry.name)"
     loaded = page.run(names)
     assert any(name.endswith(".wasm") for name in loaded)
-    assert [name for name in loaded if not name.startswith(address)] == []
+    ours = (f"{address}/", f"blob:{address}/")
+    assert [name for name in loaded if not name.startswith(ours)] == []
 
 
 def test_bad_input(page, models, tmp_path):

@@ -1,20 +1,22 @@
-// The page: takes pictures, models and camera frames, and shows labels. segnet.js runs the
-// network. The page sends an event for each labelled picture:
+// The page: takes pictures, videos, models and camera frames, and shows labels. segnet.js
+// runs the network. The page sends an event for each labelled picture:
 //
 //     document.addEventListener("labelled", ({ detail }) => detail.labels ...)
 
+import { download, FILES } from "./results.js";
 import { Network } from "./segnet.js";
-
-const LARGEST = 1600; // pixels: the longer side of the picture as shown
+import * as stage from "./stage.js";
+import { openCamera, openVideo } from "./video.js";
 
 const element = (id) => document.getElementById(id);
-const picture = element("picture").getContext("2d", { alpha: false });
-const overlay = element("overlay").getContext("2d");
 
 let network = null;
 let lack = "Starting…"; // the reason if there is no network
 let file = null; // { name, bytes } of the network, to load it for another processor
-let stream = null; // the camera's, while it is on
+const pictures = []; // files to choose from; one at a time is read
+let chosen = 0; // counts choices: each ends what an earlier one began
+let moving = null; // the camera, or the video that is shown
+let title = ""; // the name of what is shown
 
 // --- One thing at a time -------------------------------------------------------------
 
@@ -22,14 +24,26 @@ let last = Promise.resolve();
 
 /** Runs `work` after all earlier work; shows the error if it throws one. */
 function inTurn(work) {
-  last = last.then(work).catch((error) => say(error.message, "problem"));
+  last = last.then(work).catch((error) => complain(error.message));
   return last;
 }
 
-function say(text, kind = "") {
+function say(text) {
   element("message").textContent = text;
-  element("message").className = kind;
+  element("message").className = "";
 }
+
+/** Adds a line to the complaints since something was said. */
+function complain(text) {
+  const { className, textContent } = element("message");
+  const lines = className ? textContent.split("\n") : [];
+  if (!lines.includes(text)) lines.push(text);
+  element("message").textContent = lines.join("\n");
+  element("message").className = "problem";
+}
+
+/** Says nothing, or that a network is needed. */
+const ready = () => say(network ? "" : lack);
 
 /** Lets the browser draw, which the network would block. */
 const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
@@ -53,7 +67,7 @@ async function loadModel(name, bytes) {
   }
   showModel();
   say("");
-  if (shown()) await label();
+  await label();
 }
 
 function showModel() {
@@ -83,171 +97,196 @@ async function fetchModel() {
 
 // --- Pictures ------------------------------------------------------------------------
 
-const shown = () => "filled" in picture.canvas.dataset;
-
-function show(image, width, height) {
-  const { canvas } = picture;
-  const scale = Math.min(1, LARGEST / Math.max(width, height));
-  canvas.width = Math.max(1, Math.round(width * scale));
-  canvas.height = Math.max(1, Math.round(height * scale));
-  canvas.dataset.filled = "";
-  picture.fillStyle = "white"; // behind transparent pixels, as in predict.py
-  picture.fillRect(0, 0, canvas.width, canvas.height);
-  picture.imageSmoothingQuality = "high";
-  picture.drawImage(image, 0, 0, canvas.width, canvas.height);
-}
-
+/** Labels what is on the stage, if there are a picture and a network. */
 async function label() {
+  if (!network || !stage.size) return;
   const started = performance.now();
-  const result = await network.label(picture.canvas);
-  const counts = tint(result);
+  const result = await network.label(stage.picture);
+  stage.showLabels(result, network.metadata);
   const time = Math.round(performance.now() - started);
   const inside = Math.round(result.milliseconds);
   element("time").textContent = `${time} ms a frame (network ${inside} ms)`;
-  showLegend(counts, result.labels.length);
-  document.dispatchEvent(new CustomEvent("labelled", { detail: result }));
+  element("save").disabled = false;
+  const detail = { ...result, name: title };
+  document.dispatchEvent(new CustomEvent("labelled", { detail }));
 }
 
-/** Draws labels in the colours of their classes. Returns the pixels of each id. */
-function tint({ labels, width, height }) {
-  const colours = new Uint8Array(4 * 256); // ids without a class stay transparent
-  network.metadata.colours.forEach((colour, id) => colours.set([...colour, 255], 4 * id));
-  const palette = new Uint32Array(colours.buffer);
-  const image = new ImageData(width, height);
-  const pixels = new Uint32Array(image.data.buffer);
-  const counts = new Uint32Array(256);
-  for (let at = 0; at < labels.length; at++) {
-    counts[labels[at]]++;
-    pixels[at] = palette[labels[at]];
+/** Takes files in any order: models are loaded first. */
+function receive(files) {
+  ready();
+  for (const model of files.filter(isModel)) {
+    inTurn(async () => loadModel(model.name, new Uint8Array(await model.arrayBuffer())));
   }
-  overlay.canvas.width = width;
-  overlay.canvas.height = height;
-  overlay.canvas.dataset.filled = "";
-  overlay.canvas.hidden = false;
-  overlay.putImageData(image, 0, 0);
-  return counts;
+  add(files.filter((other) => !isModel(other)));
 }
 
-/** Shows one line per class found, the largest first. */
-function showLegend(counts, pixels) {
-  const { classes, colours } = network.metadata;
-  const found = [...classes.keys()].filter((id) => counts[id]);
-  found.sort((a, b) => counts[b] - counts[a]);
-  const lines = found.map((id) => {
-    const line = document.createElement("li");
-    const swatch = line.appendChild(document.createElement("span"));
-    const share = `${((100 * counts[id]) / pixels).toFixed(1)} %`;
-    swatch.className = "swatch";
-    swatch.style.background = `rgb(${colours[id]})`;
-    line.style.setProperty("--share", share.replace(" ", ""));
-    for (const text of [classes[id], share]) {
-      line.appendChild(document.createElement("span")).textContent = text;
-    }
-    return line;
-  });
-  element("legend").replaceChildren(...lines);
-  const largest = found.slice(0, 3).map((id) => classes[id]);
-  picture.canvas.ariaLabel = `Picture with its labels, mostly ${largest.join(", ")}`;
+const isModel = ({ name }) => name.endsWith(".tflite");
+
+/** Adds files to the list, and shows one after another until something else is chosen. */
+async function add(files) {
+  let index = pictures.length;
+  const end = pictures.push(...files);
+  for (const { name } of files) element("pictures").add(new Option(name));
+  element("chooser").hidden = end < 2;
+  while (index < end && (await choose(index))) index++;
 }
 
-async function openImage(blob, name) {
-  stopCamera();
-  say(network ? "" : lack);
-  const image = await createImageBitmap(blob).catch(() => {
-    throw new Error(`${name}: not an image that this browser can read`);
+/** Shows a file of the list to its end. Promises whether it is the last choice until then. */
+async function choose(index) {
+  const own = ++chosen;
+  element("pictures").selectedIndex = index;
+  element("place").textContent = `${index + 1} of ${pictures.length}`;
+  await inTurn(() => own === chosen && open(pictures[index]));
+  if (own === chosen) await moving?.over;
+  return own === chosen;
+}
+
+function pick(index) {
+  if (!pictures[index]) return;
+  ready();
+  choose(index);
+}
+
+async function open(picture) {
+  leave();
+  try {
+    if (picture.type.startsWith("video/")) startVideo(await openVideo(picture));
+    else await openImage(picture);
+  } catch (error) {
+    stage.clear(); // else it would show another picture than the list says
+    throw error;
+  }
+}
+
+async function openImage(picture) {
+  const image = await createImageBitmap(picture).catch(() => {
+    throw new Error(`${picture.name}: not an image or a video that this browser can read`);
   });
-  overlay.canvas.hidden = true; // it still shows the labels of the picture before
-  show(image, image.width, image.height);
+  title = stem(picture.name);
+  stage.show(image, image.width, image.height);
   image.close();
   await drawn();
-  if (network) await label();
+  await label();
 }
+
+/** Ends what was shown before. */
+function leave() {
+  moving?.stop();
+  moving = null;
+  element("pause").hidden = true;
+  element("save").disabled = true;
+  stage.hideLabels();
+}
+
+let example = null;
 
 async function openExample() {
+  if (example) return pick(pictures.indexOf(example));
   const response = await fetch("street.jpg");
-  await openImage(await response.blob(), "street.jpg");
+  example = new File([await response.blob()], "street.jpg");
+  receive([example]);
 }
 
-async function openFile(file) {
-  if (!file.name.endsWith(".tflite")) return openImage(file, file.name);
-  return loadModel(file.name, new Uint8Array(await file.arrayBuffer()));
-}
+// --- Camera and videos ---------------------------------------------------------------
 
-// --- Camera --------------------------------------------------------------------------
-
-const REFUSALS = {
-  NotAllowedError: "The camera was refused: allow it in the address bar, or open a picture.",
-  NotFoundError: "No camera found: open a picture instead.",
-  NotReadableError: "The camera is in use by another program.",
-};
+const cameraIsOn = () => element("camera").ariaPressed === "true";
 
 async function startCamera() {
-  if (stream) return; // a second click came first
-  if (!navigator.mediaDevices) {
-    throw new Error("Browsers open the camera only for https:// and http://localhost.");
-  }
-  say(network ? "" : lack);
-  const wanted = { video: { facingMode: "environment" } };
-  stream = await navigator.mediaDevices.getUserMedia(wanted).catch((error) => {
-    throw new Error(REFUSALS[error.name] ?? `The camera does not open (${error.message}).`);
-  });
-  stream.getTracks()[0].addEventListener("ended", stopCamera);
+  if (cameraIsOn()) return; // a second click came first
+  ready();
+  const camera = await openCamera();
+  chosen++;
+  leave();
   element("camera").ariaPressed = "true";
-  const video = document.createElement("video");
-  video.muted = video.playsInline = true;
-  video.srcObject = stream;
-  await video.play();
-  watch(video, stream);
+  camera.over.then(() => (element("camera").ariaPressed = "false"));
+  watch(camera);
 }
 
-/** Labels frame after frame while the camera is on. */
-async function watch(video, own) {
-  while (stream === own) {
+function startVideo(film) {
+  for (const event of ["play", "pause"]) film.video.addEventListener(event, showPaused);
+  element("pause").hidden = false;
+  watch(film);
+  showPaused();
+}
+
+function showPaused() {
+  element("pause").textContent = moving?.video.paused ? "Play" : "Pause";
+}
+
+/** Labels frames, as many as the network can, until something else is shown. */
+async function watch(own) {
+  const { video, name } = own;
+  moving = own;
+  own.over.then(() => {
+    if (video.error) complain(`${name}: damaged: it ends at ${seconds(video)}`);
+  });
+  while (moving === own) {
     await inTurn(async () => {
-      if (stream !== own) return; // stopped while this frame waited
-      show(video, video.videoWidth, video.videoHeight);
-      if (network) await label();
+      if (moving !== own || !video.videoWidth) return; // stopped while this frame waited
+      title = `${stem(name)}_${seconds(video)}`;
+      stage.show(video, video.videoWidth, video.videoHeight);
+      await label();
     });
-    await drawn();
+    await own.frame();
   }
 }
 
-function stopCamera() {
-  stream?.getTracks().forEach((track) => track.stop());
-  stream = null;
-  element("camera").ariaPressed = "false";
+const seconds = (video) => `${video.currentTime.toFixed(2)}s`;
+
+// --- Results -------------------------------------------------------------------------
+
+/** A file's name without its ending. */
+const stem = (name) => name.replace(/^(.+)\.[^.]*$/, "$1");
+
+async function save(kind) {
+  const opacity = element("opacity").value / 100;
+  download(await FILES[kind](network, opacity), `${title}_${kind}.png`);
 }
 
 // --- Controls ------------------------------------------------------------------------
 
 for (const id of ["image-file", "model-file"]) {
   element(id).addEventListener("change", ({ target }) => {
-    const [chosen] = target.files;
-    if (chosen) inTurn(() => openFile(chosen));
+    receive([...target.files]);
     target.value = ""; // so that the same file can be chosen again
   });
 }
 
-element("example").addEventListener("click", () => inTurn(openExample));
+const CLICKS = {
+  example: () => openExample().catch((error) => complain(`street.jpg: ${error.message}`)),
+  camera: () => (cameraIsOn() ? moving.stop() : inTurn(startCamera)),
+  pause: () => moving.toggle(),
+  previous: () => step(-1),
+  next: () => step(1),
+  "save-labels": () => inTurn(() => save("labels")),
+  "save-overlay": () => inTurn(() => save("overlay")),
+};
+for (const [id, action] of Object.entries(CLICKS)) element(id).addEventListener("click", action);
 
-element("camera").addEventListener("click", () => {
-  if (stream) stopCamera();
-  else inTurn(startCamera);
+const step = (by) => pick(element("pictures").selectedIndex + by);
+
+element("pictures").addEventListener("change", ({ target }) => pick(target.selectedIndex));
+
+addEventListener("keydown", (event) => {
+  const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  const modified = event.altKey || event.ctrlKey || event.metaKey || event.shiftKey;
+  if (by && !modified && !event.target.matches("select, [type=range]")) step(by);
 });
 
 element("processor").addEventListener("change", () => {
   if (file) inTurn(() => loadModel(file.name, file.bytes));
 });
 
+const overlay = element("overlay").style;
 element("opacity").addEventListener("input", ({ target }) => {
-  overlay.canvas.style.opacity = target.value / 100;
+  overlay.opacity = target.value / 100;
 });
-overlay.canvas.style.opacity = element("opacity").value / 100;
+overlay.opacity = element("opacity").value / 100;
 
 let inside = 0; // number of nested elements under the dragged file
-for (const [name, step] of [["dragenter", 1], ["dragleave", -1]]) {
+for (const [name, change] of [["dragenter", 1], ["dragleave", -1]]) {
   addEventListener(name, () => {
-    inside += step;
+    inside += change;
     document.body.classList.toggle("dropping", inside > 0);
   });
 }
@@ -256,10 +295,10 @@ addEventListener("drop", (event) => {
   event.preventDefault();
   inside = 0;
   document.body.classList.remove("dropping");
-  for (const dropped of event.dataTransfer.files) inTurn(() => openFile(dropped));
+  receive([...event.dataTransfer.files]);
 });
 
-inTurn(openExample);
+await CLICKS.example();
 inTurn(() =>
   fetchModel().catch((error) => {
     lack = error.message;

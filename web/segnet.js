@@ -10,12 +10,16 @@ import {
   supportsFeature,
   Tensor,
 } from "@litertjs/core";
+import { labelsOf, resized } from "./resizing.js";
 
 const RUNTIME = new URL("node_modules/@litertjs/core/wasm/", import.meta.url).href;
 
 // LiteRT.js 2.5.3 computes some networks wrongly on WebGPU, without an error: SegNetBasic,
 // for example. So a GPU is used only if it labels this share of noise as the CPU does.
 const AGREEMENT = 0.99;
+
+// A picture that has this share of the training images' pixels is not scaled, as in predict.py.
+const CLOSE = [0.8, 1.25];
 
 let runtime; // a promise of the runtime that all networks share
 
@@ -33,7 +37,7 @@ function startRuntime() {
 export class Network {
   #model;
   #input;
-  #canvas;
+  #paper;
 
   /**
    * Reads and compiles a file.
@@ -90,23 +94,28 @@ export class Network {
     const array = image.dtype === "uint8" ? Uint8Array : Float32Array;
     this.#input = new array(height * width * channels);
     const canvas = new OffscreenCanvas(width, height);
-    this.#canvas = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
+    this.#paper = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
   }
 
   /**
-   * Labels a picture, scaled to fit into the network's input.
+   * Labels a picture, scaled to as many pixels as the training images have, or to as many
+   * as fit into the network's input.
    *
    * @param {HTMLCanvasElement | ImageBitmap} picture Opaque.
+   * @param {{width: number, height: number}} [size] The size of the labels. The default
+   *     is that of the scaled picture.
    * @returns {Promise<{labels: Uint8Array, width: number, height: number,
-   *     milliseconds: number}>} One class id per pixel of the scaled picture, row by
-   *     row; its size; the time of the network without drawing.
+   *     milliseconds: number}>} One class id per pixel, row by row; their size; the time
+   *     of the network without drawing.
    */
-  async label(picture) {
-    const { width, height } = this.#draw(picture);
+  async label(picture, size) {
+    const scaled = this.#draw(picture);
+    const { width, height } = size ?? scaled;
     const started = performance.now();
     const scores = await this.#run();
     const milliseconds = performance.now() - started;
-    return { labels: this.#crop(scores, width, height), width, height, milliseconds };
+    const labels = labelsOf(scores, [this.height, this.width], scaled, { width, height });
+    return { labels, width, height, milliseconds };
   }
 
   delete() {
@@ -117,30 +126,48 @@ export class Network {
   async #agreement(other) {
     this.#input.forEach((_, at, input) => (input[at] = 256 * Math.random()));
     other.#input.set(this.#input);
-    const size = [this.width, this.height];
-    const ours = this.#crop(await this.#run(), ...size);
-    const theirs = other.#crop(await other.#run(), ...size);
+    const shape = [this.height, this.width];
+    const ours = labelsOf(await this.#run(), shape, this, this);
+    const theirs = labelsOf(await other.#run(), shape, this, this);
     return ours.filter((id, at) => id === theirs[at]).length / ours.length;
+  }
+
+  /** The size at which the network sees a picture: predict.py's, if that fits. */
+  #sizeOf({ width, height }) {
+    const { image_size: trained, multiple } = this.metadata;
+    let scale = Math.min(this.width / width, this.height / height);
+    if (trained && multiple) {
+      const share = (width * height) / (trained[0] * trained[1]);
+      const close = CLOSE[0] <= share && share <= CLOSE[1];
+      scale = Math.min(scale, close ? 1 : share ** -0.5);
+    }
+    const scaled = (side) => Math.max(1, Math.round(side * scale));
+    return { width: scaled(width), height: scaled(height) };
   }
 
   /** Draws the picture into the upper left of the input. Returns its size there. */
   #draw(picture) {
-    const scale = Math.min(this.width / picture.width, this.height / picture.height);
-    const width = Math.max(1, Math.round(picture.width * scale));
-    const height = Math.max(1, Math.round(picture.height * scale));
-    this.#canvas.imageSmoothingQuality = "high";
-    // The stretched picture fills the rest of the input, so that there is no hard edge.
-    this.#canvas.drawImage(picture, 0, 0, this.width, this.height);
-    this.#canvas.drawImage(picture, 0, 0, width, height);
-    const { data } = this.#canvas.getImageData(0, 0, this.width, this.height);
-    for (let from = 0, to = 0; from < data.length; from += 4) {
-      const [red, green, blue] = [data[from], data[from + 1], data[from + 2]];
-      if (this.channels === 1) {
-        this.#input[to++] = Math.round(0.299 * red + 0.587 * green + 0.114 * blue);
-      } else {
-        this.#input[to++] = red;
-        this.#input[to++] = green;
-        this.#input[to++] = blue;
+    const { width, height } = this.#sizeOf(picture);
+    const { canvas } = this.#paper;
+    [canvas.width, canvas.height] = [picture.width, picture.height];
+    this.#paper.drawImage(picture, 0, 0);
+    const pixels = this.#paper.getImageData(0, 0, canvas.width, canvas.height);
+    const data = resized(pixels, { width, height });
+    // The picture, mirrored again and again, fills the rest, as in predict.py.
+    const mirrored = (at, side) => Math.min(at % (2 * side), 2 * side - 1 - (at % (2 * side)));
+    const columns = Array.from({ length: this.width }, (_, x) => 4 * mirrored(x, width));
+    for (let y = 0, to = 0; y < this.height; y++) {
+      const row = 4 * width * mirrored(y, height);
+      for (const column of columns) {
+        const from = row + column;
+        const [red, green, blue] = [data[from], data[from + 1], data[from + 2]];
+        if (this.channels === 1) {
+          this.#input[to++] = Math.round(0.299 * red + 0.587 * green + 0.114 * blue);
+        } else {
+          this.#input[to++] = red;
+          this.#input[to++] = green;
+          this.#input[to++] = blue;
+        }
       }
     }
     return { width, height };
@@ -159,21 +186,6 @@ export class Network {
     } finally {
       image.delete();
     }
-  }
-
-  /** The labels (class of the highest score) of the upper left of the input. */
-  #crop(scores, width, height) {
-    const depth = scores.length / (this.width * this.height); // 1: they are labels
-    const labels = new Uint8Array(width * height);
-    for (let y = 0, to = 0; y < height; y++) {
-      let at = y * this.width * depth;
-      for (let x = 0; x < width; x++, at += depth) {
-        let best = 0;
-        for (let k = 1; k < depth; k++) if (scores[at + k] > scores[at + best]) best = k;
-        labels[to++] = depth === 1 ? scores[at] : best;
-      }
-    }
-    return labels;
   }
 }
 
