@@ -10,12 +10,13 @@ number of threads.
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
 
+from segnet_tf.datasets.caching import remembered
 from segnet_tf.datasets.dataset import Split
+from segnet_tf.datasets.native import reader
 from segnet_tf.errors import UserError
 
 __all__ = [
@@ -24,10 +25,6 @@ __all__ = [
     "reading_errors",
     "training_batches",
 ]
-
-REMEMBERED_BYTES = 2 * 2**30
-"""So much of a training split's decoded images stays in memory: all of CamVid, or
-3,000 images of its size. Reading and decoding was half of the work of the stream."""
 
 
 def training_batches(
@@ -52,10 +49,12 @@ def training_batches(
         images float32 (B, h, w, channels) in [0, 255]; labels uint8 (B, h, w), void =
         255.
     """
-    split = replace(split, read=_remembering(split.read))
+    read = remembered(reader(split))
 
     def sample(n):
-        image, labels = _read(split, _shuffled_index(n, split, seed))
+        image, labels = read(_shuffled_index(n, split, seed))
+        image = tf.ensure_shape(image, (None, None, split.info.channels))
+        labels = tf.ensure_shape(labels, (None, None))
         return augment(image, labels, (seed, tf.cast(n, tf.int32)))
 
     counter = tf.data.Dataset.counter(start=start)
@@ -110,8 +109,10 @@ def evaluation_batches(split: Split) -> tf.data.Dataset:
         255.
     """
 
+    read = reader(split)
+
     def sample(index):
-        image, labels = _read(split, index)
+        image, labels = read(index)
         return tf.cast(image, tf.float32), labels
 
     indices = tf.data.Dataset.range(len(split))
@@ -129,28 +130,3 @@ def reading_errors() -> Iterator[None]:
         if found is None:
             raise
         raise UserError(found[1]) from None
-
-
-def _remembering(read: Callable) -> Callable:
-    """The same reader, which decodes an image once as long as there is room."""
-    kept, room = {}, REMEMBERED_BYTES
-
-    def remembered(index):
-        nonlocal room
-        index = int(index)
-        if index in kept:
-            return kept[index]
-        image, labels = read(index)
-        size = image.nbytes + labels.nbytes
-        if size <= room:
-            kept[index] = image, labels
-            room -= size
-        return image, labels
-
-    return remembered
-
-
-def _read(split: Split, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    image, labels = tf.numpy_function(split.read, [index], (tf.uint8, tf.uint8))
-    image = tf.ensure_shape(image, (None, None, split.info.channels))
-    return image, tf.ensure_shape(labels, (None,) * 2)
