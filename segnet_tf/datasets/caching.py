@@ -1,15 +1,45 @@
-"""Keeps the decoded pictures of a training split in TensorFlow's own memory."""
+"""Keeps decoded images of a training split, in memory or on disk."""
 
 import tensorflow as tf
 
-from segnet_tf.datasets.dataset import Split, typical_size
-from segnet_tf.datasets.native import Reader
+from segnet_tf.datasets.dataset import Split
+from segnet_tf.datasets.disk_cache import decoded_bytes, on_disk
+from segnet_tf.datasets.native import Reader, reader
 
-__all__ = ["MEMORY_BYTES", "decoded_bytes", "remembered"]
+__all__ = ["MEMORY_BYTES", "cache_remarks", "cached_reader", "remembered"]
 
 MEMORY_BYTES = 2 * 2**30
-"""So much of a split's decoded pictures stays in memory: all of CamVid, or 3,000
-pictures of its size."""
+"""So much of a split's decoded images stays in memory: all of CamVid, or 3,000
+images of its size."""
+
+
+def cached_reader(split: Split, cache: str) -> Reader:
+    """How a graph reads a split whose decoded images are kept.
+
+    Args:
+        split: the split.
+        cache: "memory", "disk" or "none".
+
+    Raises:
+        UserError: as `segnet_tf.datasets.disk_cache.on_disk`.
+    """
+    if cache == "disk":
+        split = on_disk(split)
+    read = reader(split)
+    return remembered(read) if cache == "memory" else read
+
+
+def cache_remarks(split: Split, cache: str) -> tuple[str, ...]:
+    """A line on how much of a split the memory will hold; none for other caches."""
+    if cache != "memory":
+        return ()
+    needed = decoded_bytes(split)
+    if needed <= MEMORY_BYTES:
+        return (f"memory will hold all decoded images, {needed / 1e6:,.0f} MB",)
+    return (
+        f"memory will hold {MEMORY_BYTES / needed:.0%} of the decoded images, which "
+        f"take {needed / 1e9:.1f} GB; --cache disk may hold all",
+    )
 
 
 def remembered(read: Reader, room: int | None = None) -> Reader:
@@ -52,9 +82,3 @@ def remembered(read: Reader, room: int | None = None) -> Reader:
         )
 
     return remembered
-
-
-def decoded_bytes(split: Split) -> int:
-    """About how many bytes all decoded pictures and labels of a split take."""
-    height, width = split.info.image_size or typical_size(split)
-    return len(split) * height * width * (split.info.channels + 1)

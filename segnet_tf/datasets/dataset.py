@@ -108,7 +108,7 @@ class Stored:
 
     Attributes:
         image: where the image lies.
-        mask: where the mask lies.
+        mask: where the mask lies; if both are parts of a file, it is the same file.
         table: int16 (256,): the label of each id in the mask; below 0: the id is
             refused.
     """
@@ -125,10 +125,16 @@ class Stored:
         void: Iterable[int] = (IGNORE_LABEL,),
     ) -> tuple["Stored", ...]:
         """Images and masks in files of their own, whose ids are the labels."""
+        table = cls.ids(num_classes, void)
+        return tuple(cls(Place(image), Place(mask), table) for image, mask in pairs)
+
+    @staticmethod
+    def ids(num_classes: int, void: Iterable[int] = (IGNORE_LABEL,)) -> np.ndarray:
+        """The table of masks whose ids are the labels."""
         table = np.full(256, -1, np.int16)
         table[:num_classes] = range(num_classes)
         table[list(void)] = IGNORE_LABEL
-        return tuple(cls(Place(image), Place(mask), table) for image, mask in pairs)
+        return table
 
     def relabelled(self, labels: np.ndarray) -> "Stored":
         """The same with other labels: uint8 (256,), one for each of those here."""
@@ -162,6 +168,7 @@ class Split:
         stored: where each example lies, for readers that do without Python; None for an
             example that `read` alone can read. Empty: `read` reads all of them. `read`
             gives the same, and says what is wrong with a file.
+        read_options: what `read` depends on beside the files and `info`, as a text.
     """
 
     info: DatasetInfo
@@ -175,6 +182,7 @@ class Split:
     remarks: Callable[[], tuple[str, ...]] = tuple
     mask_ids: tuple[int, ...] = ()
     stored: tuple[Stored | None, ...] = ()
+    read_options: str = ""
 
     @property
     def labels(self) -> DatasetInfo:

@@ -114,6 +114,7 @@ def load(
         remarks=lambda: (f"{found.says}, classes from {own.source}", *reader.remarks()),
         mask_ids=classes.ids,
         stored=own.stored(samples),
+        read_options=repr((reading, classes)),
     )
     _refuse_what_all_share(loaded, samples, bool(classes.ids_of_colours))
     return loaded

@@ -157,11 +157,6 @@ def _joined(path: Path, name: str, info: DatasetInfo, splits) -> Split:
         return image, tables[part][labels]
 
     parts = [loaded for _, loaded in splits]
-    stored = (
-        each and each.relabelled(table)
-        for part, table in zip(parts, tables, strict=True)
-        for each in part.stored or len(part) * (None,)
-    )
     sources = tuple(source for part in parts for source in part.sources)
     return Split(
         info,
@@ -172,7 +167,12 @@ def _joined(path: Path, name: str, info: DatasetInfo, splits) -> Split:
         tuple(groups),
         tuple((len(loaded), source.share) for source, loaded in splits),
         remarks=lambda: tuple(line for part in parts for line in part.remarks()),
-        stored=tuple(stored),
+        stored=tuple(
+            each and each.relabelled(table)
+            for part, table in zip(parts, tables, strict=True)
+            for each in part.stored or len(part) * (None,)
+        ),
+        read_options=repr([(part.info, part.read_options) for part in parts]),
     )
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from segnet_tf.datasets.dataset import Place, Split, Stored
-from segnet_tf.datasets.plain_files import Plain, plain_file
+from segnet_tf.datasets.dataset import Split, Stored
+from segnet_tf.datasets.plain_files import KINDS, Plain, plain_file
 
 __all__ = ["Reader", "reader"]
 
@@ -19,9 +19,6 @@ Reader = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 """index, int -> (image uint8 (H, W, channels), labels uint8 (H, W)), in a graph."""
 
 _FORMATS = {"png": 0, "jpeg": 1}
-
-_KINDS = {1: {"grey"}, 3: {"grey", "rgb", "palette"}, 4: {"rgba"}}
-"""Channels of an image -> kinds of plain files that are decoded to these channels."""
 
 
 def reader(split: Split) -> Reader:
@@ -56,7 +53,7 @@ def _shaped(image, labels, split: Split):
 
 def _plain_examples(split: Split) -> dict[int, tuple[Stored, Plain, Plain]]:
     """Index -> what is known of an example that TensorFlow can read."""
-    kinds, found = _KINDS[split.info.channels], {}
+    kinds, found = KINDS[split.info.channels], {}
     for index, stored in enumerate(split.stored):
         if stored is None:
             continue
@@ -73,30 +70,30 @@ def _native(split: Split, found: dict) -> Reader:
     # Index -> its place in the columns below; -1: not there, which `tf.gather` refuses.
     place_of = np.full(len(split), -1, np.int32)
     place_of[list(found)] = np.arange(len(found))
-    stored, images, masks = zip(*found.values(), strict=True)
+    stored, images, _ = zip(*found.values(), strict=True)
     tables = np.stack([each.table for each in stored])
     tables, table_of = np.unique(tables, axis=0, return_inverse=True)
     table_of = table_of.reshape(-1)
     formats = np.array([_FORMATS[image.format] for image in images], np.int32)
-    image_bytes = _contents([each.image for each in stored], images)
-    mask_bytes = _contents([each.mask for each in stored], masks)
+    contents_of = _contents(list(found.values()))
     channels = split.info.channels
 
     def read(index):
         place = tf.gather(place_of, tf.cast(index, tf.int32))
+        image_bytes, mask_bytes = contents_of(place)
         image = tf.switch_case(
             tf.gather(formats, place),
             [
-                lambda: tf.io.decode_png(image_bytes(place), channels),
+                lambda: tf.io.decode_png(image_bytes, channels),
                 lambda: tf.io.decode_jpeg(
-                    image_bytes(place),
+                    image_bytes,
                     channels if channels < 4 else 3,
                     # Pillow's choice. The faster ones differ in the last bits.
                     dct_method="INTEGER_ACCURATE",
                 ),
             ],
         )
-        ids = tf.io.decode_png(mask_bytes(place), 1)[..., 0]
+        ids = tf.io.decode_png(mask_bytes, 1)[..., 0]
         table = tf.gather(tables, tf.gather(table_of, place))
         labels = tf.gather(table, tf.cast(ids, tf.int32))
         with tf.control_dependencies(
@@ -110,23 +107,68 @@ def _native(split: Split, found: dict) -> Reader:
     return read
 
 
-def _contents(places: Sequence[Place], plain: Sequence[Plain]) -> Callable:
-    """number -> the encoded image, if the file still is what was looked at."""
-    paths = tf.constant([str(place.path) for place in places])
-    heads = tf.constant([each.head for each in plain])
-    lengths = np.array([each.length for each in plain], np.int32)
+def _contents(found: Sequence[tuple[Stored, Plain, Plain]]) -> Callable:
+    """number -> the encoded image and mask, if they still are what was looked at."""
+    places = [(stored.image, stored.mask) for stored, _, _ in found]
+    paths = tf.constant([[str(place.path) for place in pair] for pair in places])
+    heads = tf.constant([[each.head for each in plain] for _, *plain in found])
+    lengths = np.array([[each.length for each in plain] for _, *plain in found])
+    parts = np.array([image.length is not None for image, _ in places])
+    spans = _spans(found)
 
-    def content(number):
-        found, head = tf.io.read_file(paths[number]), heads[number]
-        beginning = tf.strings.substr(found, 0, tf.strings.length(head))
+    def whole_files(number):
+        return tf.io.read_file(paths[number, 0]), tf.io.read_file(paths[number, 1])
+
+    def parts_of_a_file(number):
+        begin, length, behind, image, mask = tf.unstack(tf.gather(spans, number), 5)
+        # No other operator of TensorFlow reads a part of a file.
+        span = tf.data.FixedLengthRecordDataset(
+            paths[number, 0], length, begin, behind
+        ).get_single_element()
+        sizes = tf.gather(lengths, number)
+        return tf.strings.substr(span, image, sizes[0]), tf.strings.substr(
+            span, mask, sizes[1]
+        )
+
+    def contents(number):
+        if not parts.any():
+            contents = whole_files(number)
+        else:
+            contents = tf.cond(
+                tf.gather(parts, number),
+                lambda: parts_of_a_file(number),
+                lambda: whole_files(number),
+            )
+        beginnings = tf.strings.substr(
+            contents, [0, 0], tf.strings.length(heads[number])
+        )
+        found = tf.cast(tf.strings.length(contents), tf.int64)
         with tf.control_dependencies(
             [
-                tf.debugging.assert_equal(beginning, head),
-                tf.debugging.assert_equal(
-                    tf.strings.length(found), tf.gather(lengths, number)
-                ),
+                tf.debugging.assert_equal(beginnings, heads[number]),
+                tf.debugging.assert_equal(found, tf.gather(lengths, number)),
             ]
         ):
-            return tf.identity(found)
+            return tuple(map(tf.identity, contents))
 
-    return content
+    return contents
+
+
+def _spans(found: Sequence[tuple[Stored, Plain, Plain]]) -> np.ndarray:
+    """The part of a file that holds an image and its mask, for each example.
+
+    Returns:
+        int64 (N, 5): its begin, its length, the number of bytes behind it, and the
+        places of the image and of the mask in it. Zeros for files of their own.
+    """
+    spans, sizes = np.zeros((len(found), 5), np.int64), {}
+    for row, (stored, image, mask) in zip(spans, found, strict=True):
+        if stored.image.length is None:
+            continue
+        path, begins = stored.image.path, (stored.image.begin, stored.mask.begin)
+        if path not in sizes:
+            sizes[path] = path.stat().st_size
+        begin = min(begins)
+        end = max(begins[0] + image.length, begins[1] + mask.length)
+        row[:] = begin, end - begin, sizes[path] - end, *(np.array(begins) - begin)
+    return spans

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import numpy as np
 import tensorflow as tf
 
-from segnet_tf.datasets.caching import remembered
+from segnet_tf.datasets.caching import cached_reader
 from segnet_tf.datasets.dataset import Split
 from segnet_tf.datasets.native import reader
 from segnet_tf.errors import UserError
@@ -33,6 +33,7 @@ def training_batches(
     batch_size: int,
     seed: int,
     start: int = 0,
+    cache: str = "memory",
 ) -> tf.data.Dataset:
     """An endless stream of augmented batches.
 
@@ -44,12 +45,14 @@ def training_batches(
         batch_size: samples in each batch.
         seed: of the order and of the augmentation.
         start: number of samples that an earlier part of the run has consumed.
+        cache: where decoded images are kept: see
+            `segnet_tf.datasets.caching.cached_reader`.
 
     Yields:
         images float32 (B, h, w, channels) in [0, 255]; labels uint8 (B, h, w), void =
         255.
     """
-    read = remembered(reader(split))
+    read = cached_reader(split, cache)
 
     def sample(n):
         image, labels = read(_shuffled_index(n, split, seed))

@@ -15,7 +15,10 @@ from PIL import ExifTags, Image
 
 from segnet_tf.datasets.dataset import Place
 
-__all__ = ["Plain", "plain_file"]
+__all__ = ["KINDS", "Plain", "plain_file"]
+
+KINDS = {1: {"grey"}, 3: {"grey", "rgb", "palette"}, 4: {"rgba"}}
+"""Channels of an image -> kinds of plain files that are decoded to these channels."""
 
 MOST_PIXELS = 2**26
 """Larger images go to Pillow, whose limit has a message of its own."""

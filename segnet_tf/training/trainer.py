@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from segnet_tf.datasets import registry
+from segnet_tf.datasets.caching import cache_remarks
 from segnet_tf.datasets.dataset import (
     DatasetInfo,
     MissingSplit,
@@ -118,7 +119,10 @@ def _warn_of_overlap(train_split: Split, val_split: Split) -> None:
 
 
 def _say_plan(config, run, train_split, val_split, steps) -> None:
-    for line in train_split.remarks():
+    for line in (
+        *train_split.remarks(),
+        *cache_remarks(train_split, config.data.cache),
+    ):
         print(line)
     validation = len(val_split) if val_split else "no"
     optimization, (height, width) = config.optimization, config.augmentation.crop
@@ -171,6 +175,7 @@ def _fit_on(model, config, run, train_split, val_split, steps) -> None:
         optimization.batch_size,
         config.run.seed,
         start=(run.epoch * steps + run.step) * optimization.batch_size,
+        cache=config.data.cache,
     )
     reading = ReadingWatch()
     saving = StepCheckpoint(run, steps, config.run.checkpoint_minutes)
