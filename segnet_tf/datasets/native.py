@@ -71,9 +71,11 @@ def _native(split: Split, found: dict) -> Reader:
     place_of = np.full(len(split), -1, np.int32)
     place_of[list(found)] = np.arange(len(found))
     stored, images, _ = zip(*found.values(), strict=True)
-    tables = np.stack([each.table for each in stored])
-    tables, table_of = np.unique(tables, axis=0, return_inverse=True)
-    table_of = table_of.reshape(-1)
+    # Few tables, for many examples.
+    unlike = {each.table.tobytes(): each.table for each in stored}
+    tables = np.stack([*unlike.values()])
+    numbers = {key: number for number, key in enumerate(unlike)}
+    table_of = np.array([numbers[each.table.tobytes()] for each in stored], np.int32)
     formats = np.array([_FORMATS[image.format] for image in images], np.int32)
     contents_of = _contents(list(found.values()))
     channels = split.info.channels

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -240,7 +241,7 @@ def _shared_end(
 def _by_stem(folder: Path) -> dict[str, Path]:
     """Stem -> image of a folder, in the order of the names; each stem is unique."""
     found: dict[str, Path] = {}
-    for path in sorted(images_in(folder)):
+    for path in sorted(images_in(folder), key=attrgetter("name")):
         name = stem(path)
         if name in found:
             raise UserError(
