@@ -3,9 +3,11 @@
     segnet data camvid --data-dir CamVid
     segnet data folder --data-dir leaves --sheet leaves.png
     segnet data synthetic --write streets --split test --count 3
+    segnet data folder --data-dir leaves --pack leaves.pack
 
 The command exits with 1 if a file or a whole split cannot be used. With --write it
 checks nothing: it writes the first pictures of a split as files, each with its labels.
+With --pack it writes all splits into a few files, for --dataset packed.
 """
 
 import sys
@@ -15,6 +17,7 @@ from PIL import Image
 
 from segnet_tf.console import cli
 from segnet_tf.console.options import add_flags, options_from
+from segnet_tf.datasets import packed
 from segnet_tf.datasets.dataset import MissingSplit, Split
 from segnet_tf.datasets.images import CHANNELS
 from segnet_tf.datasets.reading import Reading
@@ -53,6 +56,13 @@ def main(arguments: list[str] | None = None) -> None:
         type=Path,
         help="write pictures into this folder, and check nothing",
     )
+    add(
+        "--pack",
+        metavar="FOLDER",
+        type=Path,
+        help="write all splits into this new folder, which `segnet train --dataset "
+        "packed --data-dir FOLDER` reads",
+    )
     add("--split", default="train", help="with --write: split of the pictures [train]")
     add(
         "--count",
@@ -65,7 +75,10 @@ def main(arguments: list[str] | None = None) -> None:
     found = parser.parse_args(arguments)
     reading = options_from(found, Reading)
     place = found.data_dir, found.channels, reading
-    if found.write:
+    if found.pack:
+        _refuse_inside(found.pack, found.data_dir, "--pack")
+        pack(found.name, *place, found.pack)
+    elif found.write:
         _refuse_inside(found.write, found.data_dir, "--write")
         write(load(found.name, found.split, *place), found.count, found.write)
     else:
@@ -108,6 +121,29 @@ def write(split: Split, count: int, folder: Path) -> None:
             with replacing(folder / name) as temporary:
                 picture.save(temporary)
         print(folder / f"{stem}.png")
+
+
+def pack(
+    name: str, data_dir: str | None, channels: int, reading: Reading, folder: Path
+) -> None:
+    """Writes all splits of a data set as a pack; see `segnet_tf.datasets.packed`.
+
+    Args:
+        name: a key of `segnet_tf.datasets.registry.DATASETS`.
+        data_dir: the folder of the data set.
+        channels: of an image: 1, 3 or 4.
+        reading: how the files of a folder are read.
+        folder: the pack, which is not there yet.
+
+    Raises:
+        UserError: if a split or a file is faulty, or if the pack cannot be written.
+    """
+    splits, unusable = _load_splits(name, data_dir, channels, reading)
+    if unusable:
+        raise UserError(unusable[0])
+    packed.write(folder, splits)
+    counts = ", ".join(f"{split.name} {len(split)}" for split in splits)
+    print(f"{folder}: {counts}")
 
 
 def _check_sheet(sheet: Path, data_dir: str | None) -> None:

@@ -14,7 +14,9 @@ __all__ = [
     "LONGEST_NAME",
     "DatasetInfo",
     "MissingSplit",
+    "Place",
     "Split",
+    "Stored",
     "class_pixel_counts",
     "is_name",
     "listed_lines",
@@ -86,6 +88,61 @@ class DatasetInfo:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where an encoded image lies.
+
+    Attributes:
+        path: of the file.
+        begin: the place of its first byte in the file.
+        length: its number of bytes; None: up to the end of the file.
+    """
+
+    path: Path
+    begin: int = 0
+    length: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """An example that lies in files as an image and a mask of ids in grey.
+
+    Attributes:
+        image: where the image lies.
+        mask: where the mask lies; if both are parts of a file, it is the same file.
+        table: int16 (256,): the label of each id in the mask; below 0: the id is
+            refused.
+    """
+
+    image: Place
+    mask: Place
+    table: np.ndarray
+
+    @classmethod
+    def pairs(
+        cls,
+        pairs: Iterable[tuple[Path, Path]],
+        num_classes: int,
+        void: Iterable[int] = (IGNORE_LABEL,),
+    ) -> tuple["Stored", ...]:
+        """Images and masks in files of their own, whose ids are the labels."""
+        table = cls.ids(num_classes, void)
+        return tuple(cls(Place(image), Place(mask), table) for image, mask in pairs)
+
+    @staticmethod
+    def ids(num_classes: int, void: Iterable[int] = (IGNORE_LABEL,)) -> np.ndarray:
+        """The table of masks whose ids are the labels."""
+        table = np.full(256, -1, np.int16)
+        table[:num_classes] = range(num_classes)
+        table[list(void)] = IGNORE_LABEL
+        return table
+
+    def relabelled(self, labels: np.ndarray) -> "Stored":
+        """The same with other labels: uint8 (256,), one for each of those here."""
+        table = np.where(self.table < 0, self.table, labels[self.table])
+        return replace(self, table=table.astype(np.int16))
+
+
+@dataclass(frozen=True)
 class Split:
     """One split of a data set, readable in any order.
 
@@ -108,6 +165,10 @@ class Split:
         remarks: () -> lines on how the files were understood; what was counted in them
             is complete if every example has been read.
         mask_ids: the ids of the classes in the files; empty: the same as the labels.
+        stored: where each example lies, for readers that do without Python; None for an
+            example that `read` alone can read. Empty: `read` reads all of them. `read`
+            gives the same, and says what is wrong with a file.
+        read_options: what `read` depends on beside the files and `info`, as a text.
     """
 
     info: DatasetInfo
@@ -120,6 +181,8 @@ class Split:
     faults: tuple[str, ...] = ()
     remarks: Callable[[], tuple[str, ...]] = tuple
     mask_ids: tuple[int, ...] = ()
+    stored: tuple[Stored | None, ...] = ()
+    read_options: str = ""
 
     @property
     def labels(self) -> DatasetInfo:

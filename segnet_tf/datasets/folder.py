@@ -100,7 +100,8 @@ def load(
         channels=channels,
         value_range=_range(paths, channels, reading),
     )
-    reader = _Reader(samples, info, replace(own, classes=classes))
+    own = replace(own, classes=classes)
+    reader = _Reader(samples, info, own)
     if not samples:
         raise UserError(f"folder: {root}: no images in the split {split!r:.80}")
     loaded = Split(
@@ -112,6 +113,8 @@ def load(
         faults=tuple(sample.missing for sample in samples if sample.missing),
         remarks=lambda: (f"{found.says}, classes from {own.source}", *reader.remarks()),
         mask_ids=classes.ids,
+        stored=own.stored(samples),
+        read_options=repr((reading, classes)),
     )
     _refuse_what_all_share(loaded, samples, bool(classes.ids_of_colours))
     return loaded

@@ -19,6 +19,7 @@ from segnet_tf.datasets.dataset import (
     DatasetInfo,
     MissingSplit,
     Split,
+    Stored,
     split_lines,
     unknown_ids,
 )
@@ -92,7 +93,14 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
             )
         return image, labels
 
-    return Split(INFO, Path(split).stem, tuple(map(_name, paths)), read, tuple(paths))
+    return Split(
+        INFO,
+        Path(split).stem,
+        tuple(map(_name, paths)),
+        read,
+        tuple(paths),
+        stored=Stored.pairs(pairs, INFO.num_classes),
+    )
 
 
 def _frames(folder: Path) -> list[Path]:

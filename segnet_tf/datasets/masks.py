@@ -5,7 +5,7 @@ Every fault of a file raises a `UserError` of one line that names the file.
 
 import operator
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from segnet_tf.datasets.images import opened, raw_mode, read_image, upright
 from segnet_tf.datasets.lossless import is_lossy, refuse_scaled_values
 from segnet_tf.errors import UserError
 
-__all__ = ["Mask", "check_sizes", "read_mask", "read_pair"]
+__all__ = ["Mask", "are_greys", "check_sizes", "read_mask", "read_pair"]
 
 # Pillow stretches greyscale of 2 or 4 bits from 0..3 or 0..15 to 0..255. This is right
 # for pictures, but ids must come back as they were written.
@@ -78,7 +78,7 @@ def read_mask(
         stretch = _STRETCHES.get(raw_mode(image) or "", 1)
         mask = upright(image)
         by_colour = colours and (
-            all(map(_is_grey, colours))
+            are_greys(colours)
             if mask.mode in ("1", "L")
             else not mask.mode.startswith(("P", "I", "F"))
         )
@@ -194,8 +194,9 @@ def _check_palette(
             )
 
 
-def _is_grey(colour: tuple[int, int, int]) -> bool:
-    return len(set(colour)) == 1
+def are_greys(colours: Collection[tuple[int, int, int]]) -> bool:
+    """Whether there are colours, and all are greys, so that grey masks hold them."""
+    return bool(colours) and all(len(set(colour)) == 1 for colour in colours)
 
 
 def _looked_up_greys(mask: Image.Image, colours: Mapping, tolerance: int) -> Mask:

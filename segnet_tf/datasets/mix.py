@@ -109,9 +109,8 @@ def load(
     """
     if not data_dir:
         raise UserError("mix: no file given: use --data-dir mix.json")
-    path = Path(data_dir)
+    path, splits, missing = Path(data_dir), [], []
     classes, sources = _parsed(path)
-    splits, missing = [], []
     for source in sources:
         try:
             loaded = _loaded(source, split, channels, load_set)
@@ -168,6 +167,12 @@ def _joined(path: Path, name: str, info: DatasetInfo, splits) -> Split:
         tuple(groups),
         tuple((len(loaded), source.share) for source, loaded in splits),
         remarks=lambda: tuple(line for part in parts for line in part.remarks()),
+        stored=tuple(
+            each and each.relabelled(table)
+            for part, table in zip(parts, tables, strict=True)
+            for each in part.stored or len(part) * (None,)
+        ),
+        read_options=repr([(part.info, part.read_options) for part in parts]),
     )
 
 

@@ -10,25 +10,21 @@ number of threads.
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
 
+from segnet_tf.datasets.caching import cached_reader
 from segnet_tf.datasets.dataset import IGNORE_LABEL, Split
+from segnet_tf.datasets.native import reader
 from segnet_tf.errors import UserError
 
 __all__ = [
     "batch_names",
     "evaluation_batches",
     "reading_errors",
-    "remembered_bytes",
     "training_batches",
 ]
-
-REMEMBERED_BYTES = 2 * 2**30
-"""So much of a training split's decoded images stays in memory: all of CamVid, or
-3,000 images of its size. Reading and decoding was half of the work of the stream."""
 
 
 def training_batches(
@@ -37,6 +33,7 @@ def training_batches(
     batch_size: int,
     seed: int,
     start: int = 0,
+    cache: str = "memory",
     replicas: int = 1,
     here: range = range(1),
 ) -> tf.data.Dataset:
@@ -50,6 +47,8 @@ def training_batches(
         batch_size: samples in each batch.
         seed: of the order and of the augmentation.
         start: number of samples that an earlier part of the run has consumed.
+        cache: where decoded images are kept: see
+            `segnet_tf.datasets.caching.cached_reader`.
         replicas: each batch is cut into so many parts of one size.
         here: the parts that are yielded, one after the other.
 
@@ -57,13 +56,15 @@ def training_batches(
         images float32 (B / replicas, h, w, channels) in [0, 255]; labels uint8
         (B / replicas, h, w), void = 255.
     """
-    split = replace(split, read=_remembering(split.read))
+    read = cached_reader(split, cache)
 
     size = batch_size // replicas
 
     def sample(count):
         n = start + _place(count, replicas * size, here.start * size, len(here) * size)
-        image, labels = _read(split, _shuffled_index(n, split, seed))
+        image, labels = read(_shuffled_index(n, split, seed))
+        image = tf.ensure_shape(image, (None, None, split.info.channels))
+        labels = tf.ensure_shape(labels, (None, None))
         return augment(image, labels, (seed, tf.cast(n, tf.int32)))
 
     counter = tf.data.Dataset.counter()
@@ -139,10 +140,12 @@ def evaluation_batches(
     """
     rounds, images = -(-len(split) // replicas), len(split)
 
+    read = reader(split)
+
     def sample(count):
         place = _place(count, replicas, here.start, len(here))
         index = tf.where(place < images, place, 0)
-        image, labels = _read(split, index)
+        image, labels = read(index)
         labels = tf.where(place < images, labels, tf.constant(IGNORE_LABEL, tf.uint8))
         return tf.cast(image, tf.float32), labels
 
@@ -161,41 +164,3 @@ def reading_errors() -> Iterator[None]:
         if found is None:
             raise
         raise UserError(found[1]) from None
-
-
-def remembered_bytes(split: Split) -> int:
-    """The memory that a training stream takes for decoded images of a split.
-
-    Args:
-        split: the training split; `info.image_size` counts if it is known.
-    """
-    if split.info.image_size is None:
-        return 0
-    height, width = split.info.image_size
-    one = height * width * (split.info.channels + 1)
-    return min(len(split) * one, REMEMBERED_BYTES)
-
-
-def _remembering(read: Callable) -> Callable:
-    """The same reader, which decodes an image once as long as there is room."""
-    kept, room = {}, REMEMBERED_BYTES
-
-    def remembered(index):
-        nonlocal room
-        index = int(index)
-        if index in kept:
-            return kept[index]
-        image, labels = read(index)
-        size = image.nbytes + labels.nbytes
-        if size <= room:
-            kept[index] = image, labels
-            room -= size
-        return image, labels
-
-    return remembered
-
-
-def _read(split: Split, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    image, labels = tf.numpy_function(split.read, [index], (tf.uint8, tf.uint8))
-    image = tf.ensure_shape(image, (None, None, split.info.channels))
-    return image, tf.ensure_shape(labels, (None,) * 2)

@@ -12,6 +12,7 @@ from segnet_tf.datasets import (
     idd_lite,
     labelmefacade,
     mix,
+    packed,
     sun_rgbd,
     synthetic,
     tfds,
@@ -30,6 +31,7 @@ DATASETS = {
     "idd_lite": idd_lite.load,
     "labelmefacade": labelmefacade.load,
     "mix": mix.load,
+    "packed": packed.load,
     "sun_rgbd": sun_rgbd.load,
     **tfds.LOADERS,
 }
@@ -51,8 +53,8 @@ def load(
             "labelmefacade" also the path of a text file of image names.
         data_dir: the folder of the data set, for "mix" its JSON file; None for
             "synthetic".
-        channels: of the images: 3 for RGB, 1 for grey, or, only for "folder", 4 for
-            RGBA as it is stored.
+        channels: of the images: 3 for RGB, 1 for grey, or, only for "folder" and a
+            pack of one, 4 for RGBA as it is stored.
         reading: how the files of "folder" are read.
         faulty: whether a split is returned if some of its examples are known to be
             unusable.
@@ -73,6 +75,15 @@ def load(
         raise UserError(f"{changed[0]}: is for --dataset folder, not for {name}")
     if name == "mix":
         return mix.load(split, data_dir, channels, load)
+    if name == "packed":
+        loaded = _checked(packed.load(split, data_dir))
+        if loaded.info.channels == channels:
+            return loaded
+        if (loaded.info.channels, channels) == (3, 1):
+            return _in_grey(loaded)
+        raise UserError(
+            f"channels: the pack {data_dir} has {loaded.info.channels}, not {channels}"
+        )
     if channels not in (1, 3):
         raise UserError(
             f"channels: {name} has RGB images, which give 3 channels, or 1 in grey, "

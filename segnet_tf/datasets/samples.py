@@ -1,17 +1,19 @@
 """The samples of a data set in a layout: an image, and the labels that belong to it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 
 from segnet_tf.datasets.annotations import Coco, draw_labelme, labelme_classes
 from segnet_tf.datasets.class_file import parsed_classes, read_classes
-from segnet_tf.datasets.class_list import ClassList
+from segnet_tf.datasets.class_list import UNLISTED, ClassList
+from segnet_tf.datasets.dataset import IGNORE_LABEL, Place, Stored
 from segnet_tf.datasets.layouts import Found
-from segnet_tf.datasets.masks import Mask, read_mask
+from segnet_tf.datasets.masks import Mask, are_greys, read_mask
 from segnet_tf.datasets.paths import images_in, stem
 from segnet_tf.datasets.reading import Reading
 from segnet_tf.errors import UserError
@@ -49,6 +51,7 @@ class Labelled:
         samples: (folder of images, labels) of a place -> its samples.
         rest_is_void: whether an id that is no class's is void, not a mistake.
         unlabelled: number of images that have no labels, which is no mistake.
+        greys_are_ids: whether the labels are masks of which the grey ones hold ids.
     """
 
     classes: ClassList
@@ -56,6 +59,21 @@ class Labelled:
     samples: Callable[[Path, Path], list[Sample]]
     rest_is_void: bool = False
     unlabelled: int = 0
+    greys_are_ids: bool = False
+
+    def stored(self, samples: Sequence[Sample]) -> tuple[Stored | None, ...]:
+        """Where samples lie, if grey masks hold their ids; see `Split.stored`."""
+        if not self.greys_are_ids:
+            return ()
+        table = self.classes.labels
+        if self.rest_is_void:
+            table = np.where(table == UNLISTED, IGNORE_LABEL, table).astype(np.int16)
+        return tuple(
+            None
+            if each.missing
+            else Stored(Place(each.image), Place(each.labels), table)
+            for each in samples
+        )
 
 
 def labelled(found: Found, reading: Reading) -> Labelled:
@@ -100,8 +118,13 @@ def _masks(found: Found, reading: Reading) -> Labelled:
             for image, mask, missing in _pairs(found, images, masks)
         ]
 
-    rest_is_void = path is None and layout.rest_is_void
-    return Labelled(classes, source, samples, rest_is_void)
+    return Labelled(
+        classes,
+        source,
+        samples,
+        rest_is_void=path is None and layout.rest_is_void,
+        greys_are_ids=not are_greys(colours),
+    )
 
 
 def _ids_in_use(found: Found) -> str:
@@ -218,7 +241,7 @@ def _shared_end(
 def _by_stem(folder: Path) -> dict[str, Path]:
     """Stem -> image of a folder, in the order of the names; each stem is unique."""
     found: dict[str, Path] = {}
-    for path in sorted(images_in(folder)):
+    for path in sorted(images_in(folder), key=attrgetter("name")):
         name = stem(path)
         if name in found:
             raise UserError(

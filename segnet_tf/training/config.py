@@ -46,6 +46,12 @@ class Data:
         "RGB and infrared",
         tuple(CHANNELS),
     )
+    cache: str = option(
+        "memory",
+        "where decoded training images are kept: memory, up to 2 GiB; disk, up to 20 "
+        "GiB in ~/.cache/segnet_tf, for later runs too; none",
+        ("memory", "disk", "none"),
+    )
 
 
 @dataclass(frozen=True)

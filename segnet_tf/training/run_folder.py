@@ -246,8 +246,8 @@ def _differing(config: TrainConfig, stored: dict) -> list[str]:
     wanted = _as_json(config)
     # A run that is older than an option had the option's default.
     found = {**_as_json(TrainConfig()), **stored}
-    # The data may have moved since.
-    free = ("data_dir", "classes")
+    # The data may have moved since, and a cache changes no bit of it.
+    free = ("data_dir", "classes", "cache")
     return [
         name for name in wanted if found.get(name) != wanted[name] and name not in free
     ]

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from segnet_tf.datasets import registry
+from segnet_tf.datasets.caching import cache_remarks, remembered_bytes
 from segnet_tf.datasets.dataset import (
     DatasetInfo,
     MissingSplit,
@@ -20,7 +21,6 @@ from segnet_tf.datasets.pipeline import (
     batch_names,
     evaluation_batches,
     reading_errors,
-    remembered_bytes,
     training_batches,
 )
 from segnet_tf.datasets.reading import Reading
@@ -133,7 +133,10 @@ def _warn_of_overlap(train_split: Split, val_split: Split) -> None:
 
 
 def _say_plan(config, run, train_split, val_split, steps) -> None:
-    for line in train_split.remarks():
+    for line in (
+        *train_split.remarks(),
+        *cache_remarks(train_split, config.data.cache),
+    ):
         print(line)
     validation = len(val_split) if val_split else "no"
     optimization, (height, width) = config.optimization, config.augmentation.crop
@@ -172,7 +175,7 @@ def _fit(config, run, train_split, val_split, steps, replicas) -> None:
         else:
             decay_kernels_only(model.optimizer)
     if not tf.config.list_physical_devices("GPU"):
-        say_memory(model, config, remembered_bytes(train_split))
+        say_memory(model, config, remembered_bytes(train_split, config.data.cache))
     run.begin(config)
     # Keras' epochs are of one length, so what is left of a begun one is a fit of its
     # own.
@@ -194,6 +197,7 @@ def _fit_on(model, config, run, train_split, val_split, steps, replicas) -> None
             optimization.batch_size,
             config.run.seed,
             start=(run.epoch * steps + run.step) * optimization.batch_size,
+            cache=config.data.cache,
             replicas=count,
             here=here,
         )

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from scenes import INFO, STILL, coded_split
 
-from segnet_tf.datasets import pipeline
+from segnet_tf.datasets import caching
 from segnet_tf.datasets.dataset import Split
 from segnet_tf.datasets.pipeline import (
     batch_names,
@@ -106,7 +106,7 @@ def test_images_are_decoded_once_while_there_is_room(room, monkeypatch):
         reads.append(int(index))
         return split.read(index)
 
-    monkeypatch.setattr(pipeline, "REMEMBERED_BYTES", room * 40 * 40 * 4)
+    monkeypatch.setattr(caching, "MEMORY_BYTES", room * 40 * 40 * 4)
     counted = replace(split, read=read)
     stream = training_batches(counted, cropped(**STILL), 5, seed=0).take(6)
     batches = [(x.numpy(), y.numpy()) for x, y in stream]

@@ -21,6 +21,7 @@ from segnet_tf.datasets.dataset import (
     DatasetInfo,
     MissingSplit,
     Split,
+    Stored,
     listed_lines,
     split_lines,
     unknown_ids,
@@ -97,7 +98,10 @@ def load(split: str, data_dir: str | os.PathLike | None = None) -> Split:
 
     names = tuple(image.name for image, _ in pairs)
     sources = tuple(image for image, _ in pairs)
-    return Split(INFO, Path(split).stem, names, read, sources)
+    # `read` takes 255 as void, too.
+    void = INFO.ignore_label, IGNORE_LABEL
+    stored = Stored.pairs(pairs, INFO.num_classes, void)
+    return Split(INFO, Path(split).stem, names, read, sources, stored=stored)
 
 
 def _folder(data_dir: str | os.PathLike | None) -> Path:
