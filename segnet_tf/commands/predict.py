@@ -133,7 +133,8 @@ def predict_files(
             one name, or if a result would replace an input.
     """
     from segnet_tf.datasets.images import opened, read_image
-    from segnet_tf.evaluation.visualize import class_shares, overlay, palette_image
+    from segnet_tf.evaluation.overlays import overlay
+    from segnet_tf.evaluation.visualize import class_shares, palette_image
     from segnet_tf.inference.model_file import FORMS, find_model
     from segnet_tf.inference.predictor import Predictor
 

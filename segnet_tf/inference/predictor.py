@@ -124,15 +124,44 @@ class Predictor:
         Returns:
             uint8 (H, W).
         """
-        size, image = image.shape[:2], self.scaled(image)
-        if self._runtime.output == "labels":
-            labels = Image.fromarray(self._collected(image, np.asarray))
-            return np.asarray(labels.resize(size[::-1], Image.Resampling.NEAREST))
-        if image.shape[:2] == size:
-            return self._collected(
-                image, lambda scores: scores.argmax(-1).astype(np.uint8)
-            )
-        return resized_argmax(self._collected(image, np.asarray), size)
+        size = image.shape[:2]
+        return self.labels_from(self.scores(self.scaled(image), size), size)
+
+    def scores(
+        self, image: np.ndarray, size: tuple[int, int], keep: bool = False
+    ) -> np.ndarray:
+        """What the network says of an image, for `labels_from`: the costly step.
+
+        Args:
+            image: uint8 (h, w, channels), as `scaled` gives it.
+            size: height and width of the image before that.
+            keep: whether scores are wanted even where labels are enough.
+
+        Returns:
+            The network's output, float32 (h, w, classes). If the file gives labels, or
+            if nothing is to be enlarged, labels, uint8 (h, w).
+        """
+        if keep:
+            self._must_give("probabilities", "logits")
+        if self._runtime.output == "labels" or keep or image.shape[:2] != size:
+            return self._collected(image, np.asarray)
+        return self._collected(image, lambda each: each.argmax(-1).astype(np.uint8))
+
+    def labels_from(self, scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Class ids of an image, uint8 (H, W), from its `scores`.
+
+        Args:
+            scores: as `scores` gives them.
+            size: height and width of the image.
+        """
+        if scores.ndim == 3:
+            return resized_argmax(scores, size)
+        labels = Image.fromarray(scores)
+        return np.asarray(labels.resize(size[::-1], Image.Resampling.NEAREST))
+
+    def probabilities_from(self, scores: np.ndarray) -> np.ndarray:
+        """Class probabilities, float32 (h, w, classes), from scores that were kept."""
+        return _softmax(scores) if self._runtime.output == "logits" else scores
 
     def scaled(self, image: np.ndarray) -> np.ndarray:
         """The image at the size that the network runs on it.
