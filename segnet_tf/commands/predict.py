@@ -132,7 +132,8 @@ def predict_files(
         UserError: if an image or the model cannot be read, if two results would have
             one name, or if a result would replace an input.
     """
-    from segnet_tf.datasets.images import opened, read_image
+    from segnet_tf.datasets.images import read_image
+    from segnet_tf.datasets.opening import opened
     from segnet_tf.evaluation.overlays import overlay
     from segnet_tf.evaluation.visualize import class_shares, palette_image
     from segnet_tf.inference.model_file import FORMS, find_model
