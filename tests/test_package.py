@@ -192,4 +192,4 @@ def test_the_wheel_works_where_it_is_installed(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert str(installed / "segnet_tf" / "saved_models") in result.stdout
-    assert (elsewhere / "predictions" / "street_overlay.png").is_file()
+    assert (elsewhere / "predictions" / "street_overlay.jpg").is_file()

@@ -9,13 +9,11 @@ from PIL import Image
 from segnet_tf.datasets.images import pixels_of
 from segnet_tf.datasets.opening import opened
 
-__all__ = ["frame_count", "read_frames"]
+__all__ = ["frame_count", "places", "read_frames"]
 
 MOVING = frozenset(("GIF", "PNG", "TIFF", "WEBP"))
 """Formats whose further frames are pictures of their own. In others, such as a camera's
 MPO, they show the first one again."""
-
-_SUFFIXES = (".gif", ".png", ".apng", ".tif", ".tiff", ".webp")
 
 _NEW_SUBFILE_TYPE = 254
 _REDUCED, _MASK = 1, 4
@@ -28,10 +26,8 @@ def frame_count(path: str | os.PathLike) -> int:
     Raises:
         UserError: if the file is missing, damaged or not an image.
     """
-    if not str(path).lower().endswith(_SUFFIXES):
-        return 1
     with opened(path) as image:
-        return len(_places(image))
+        return len(places(image))
 
 
 def read_frames(
@@ -55,15 +51,15 @@ def read_frames(
         UserError: as `read_image` does, when the damaged frame is reached.
     """
     with opened(path) as image:
-        for place in _places(image):
+        for place in places(image):
             image.seek(place)
             if look is not None:
                 look(image)
             yield pixels_of(path, image, channels, value_range)
 
 
-def _places(image: Image.Image) -> list[int]:
-    """The numbers of the frames that are pictures; the first one always is."""
+def places(image: Image.Image) -> list[int]:
+    """Which frames of an open file are pictures, by number; the first one always is."""
     count = getattr(image, "n_frames", 1) if image.format in MOVING else 1
     if count == 1 or image.format != "TIFF":
         return list(range(count))

@@ -104,7 +104,8 @@ def hatched(
     Returns:
         uint8 (H, W, 3).
     """
-    rows, columns = np.indices(where.shape, np.uint16, sparse=True)
+    height, across = where.shape
+    rows, columns = np.indices((height, across), np.uint16, sparse=True)
     stripes = np.array(VOID_STRIPES, np.uint8)
     shade = stripes[(rows + columns + np.uint16(top % (2 * width))) // width % 2]
     return np.where(where[..., None], shade, pixels)

@@ -7,12 +7,21 @@ On the same frames enlarged to 1440x1920 it reaches 46; if these are scaled down
 it reaches 70 again (docs/training-log.md).
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from PIL import Image
 
 from segnet_tf.datasets.images import resized
 
-__all__ = ["SCALING", "resized_scores", "resized_argmax", "scaled", "working_size"]
+__all__ = [
+    "SCALING",
+    "resized_argmax",
+    "resized_scores",
+    "resized_strips",
+    "scaled",
+    "working_size",
+]
 
 CLOSE = 0.8, 1.25
 """If an image has this share of the training images' pixels, it is not scaled."""
@@ -61,6 +70,20 @@ def resized_scores(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if scores.ndim == 2:
         return resized_scores(scores[..., None], size)[..., 0]
     return resized(scores, size, Image.Resampling.BILINEAR)
+
+
+def resized_strips(
+    scores: np.ndarray, size: tuple[int, int], rows: int = 256
+) -> Iterator[np.ndarray]:
+    """The `resized_scores` from the top down, float32 (rows, W, classes)."""
+    maps = [Image.fromarray(np.ascontiguousarray(part)) for part in _planes(scores)]
+    for top in range(0, size[0], rows):
+        bottom = min(top + rows, size[0])
+        vertical = _edges(top, bottom, size[0], scores.shape[0])
+        box = (0, vertical[0], scores.shape[1], vertical[1])
+        shape = size[1], bottom - top
+        parts = (part.resize(shape, Image.Resampling.BILINEAR, box) for part in maps)
+        yield np.stack([np.asarray(part) for part in parts], axis=-1)
 
 
 def resized_argmax(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -83,10 +83,10 @@ class Sources:
                 self._groups.append((argument, list(self._walk(argument))))
                 if not self._groups[-1][1]:
                     self.faults.append(UserError(f"{argument}: no pictures in it"))
-            elif has_magic(argument) and not os.path.lexists(argument):
-                single.update(dict.fromkeys(self._matches(argument)))
             else:
-                single[argument] = None
+                # What fits nothing is the name of a file that is not there.
+                names = [argument] if os.path.lexists(argument) else _fitting(argument)
+                single.update(dict.fromkeys(names or [argument]))
         self._groups.insert(0, ("", list(single)))
         self._named = self._told_apart()
 
@@ -99,6 +99,11 @@ class Sources:
             name = self._named.get(member, member.base)
             if name is not None:
                 yield Source(member.path, name)
+
+    @property
+    def roots(self) -> list[str]:
+        """The folders that were named."""
+        return [root for root, _ in self._groups if root]
 
     @property
     def named_alone(self) -> list[str]:
@@ -144,13 +149,6 @@ class Sources:
                     files.append(entry.name)
         return sorted(files), sorted(folders)
 
-    def _matches(self, pattern: str) -> list[str]:
-        found = [name for name in sorted(glob(pattern, recursive=True))]
-        files = [name for name in found if not os.path.isdir(name)]
-        if not files:
-            self.faults.append(UserError(f"{pattern}: no file has such a name"))
-        return files
-
     def _told_apart(self) -> dict[_Member, str | None]:
         """The names of files that would share one; None for a file that comes twice."""
         numbers = np.fromiter(
@@ -178,6 +176,12 @@ def is_video(path: str) -> bool:
 
 def _suffix(path: str) -> str:
     return os.path.splitext(path)[1].lower()
+
+
+def _fitting(pattern: str) -> list[str]:
+    """The files whose names fit a pattern, in order."""
+    found = sorted(glob(pattern, recursive=True)) if has_magic(pattern) else []
+    return [name for name in found if not os.path.isdir(name)]
 
 
 def _last(path: str) -> str:

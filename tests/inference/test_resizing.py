@@ -16,7 +16,12 @@ from segnet_tf.export.tflite import export_tflite
 from segnet_tf.inference.labels_json import dataset_info
 from segnet_tf.inference.model_file import load_model, read_labels, save_model
 from segnet_tf.inference.predictor import Predictor
-from segnet_tf.inference.resizing import resized_argmax, resized_scores, working_size
+from segnet_tf.inference.resizing import (
+    resized_argmax,
+    resized_scores,
+    resized_strips,
+    working_size,
+)
 from segnet_tf.metrics.reliability import Reliability
 from segnet_tf.models import SegNetBasic
 
@@ -105,6 +110,16 @@ def test_argmax_by_blocks_is_that_of_the_whole(rng, source, size, classes):
     assert found.dtype == np.uint8 and found.shape == size
     # Pillow rounds places in a block otherwise than in the whole.
     assert (found != expected).mean() <= 1e-4
+
+
+@pytest.mark.parametrize("size", [(111, 159), (37, 53), (20, 90), (1, 1)])
+def test_strips_are_the_whole(rng, size):
+    scores = scores_with_areas(rng, 37, 53, 3)
+    strips = list(resized_strips(scores, size, rows=8))
+    assert all(len(strip) <= 8 for strip in strips)
+    np.testing.assert_allclose(
+        np.concatenate(strips), resized_scores(scores, size), atol=1e-4
+    )
 
 
 def test_a_class_that_wins_between_pixels_is_found():
