@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["IN_FLIGHT", "THREADS", "Prediction", "in_stream", "overlapped"]
 
-THREADS = max(2, min(4, os.cpu_count() or 1))
-"""Threads that read, and as many that write."""
+THREADS = min(8, (os.cpu_count() or 1) + 2)
+"""Threads that read, and as many that write: more than cores, since disks are slow."""
 
 IN_FLIGHT = 2**26
 """Pixels of the pictures that are being read, and of those that are being written. A
