@@ -8,7 +8,8 @@
 
 A folder is searched with all folders in it, and the results have the same tree; hidden
 files are left out. Animations and TIFF files of several pages are labelled frame by
-frame. If two results would have the same name, both get their folder's name in front. A
+frame. Videos, and a camera such as /dev/video0, become videos of overlays; the sound
+stays. If two results would have the same name, both get their folder's name in front. A
 file that cannot be read is reported, and the others are done. The same command again
 does what is left. `classes.csv` has the classes' shares, and `index.html` shows all
 results.
@@ -73,6 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
         format=found.format,
         opacity=found.alpha,
         palette=found.palette,
+        smooth=found.smooth,
     )
     if faults:
         raise SystemExit(1)
@@ -196,6 +198,13 @@ def _add_writing(group) -> None:
         default=OPACITY,
         metavar="X",
         help=f"opacity of the tint in overlays, 0 to 1 [{OPACITY}]",
+    )
+    add(
+        "--smooth",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="of videos: weight of the frames before, 0 to less than 1 [0]",
     )
     add(
         "--palette",

@@ -26,12 +26,12 @@ class Progress:
 
             self._bar = tqdm(total=total, unit=unit, smoothing=0.1, dynamic_ncols=True)
 
-    def step(self, line: str) -> None:
-        """One more is done; the line is printed if there is no bar."""
-        if self._bar is None:
-            self.say(line)
-        else:
+    def step(self, line: str = "") -> None:
+        """One more is done; a line is printed if there is no bar."""
+        if self._bar is not None:
             self._bar.update()
+        elif line:
+            self.say(line)
 
     def skip(self) -> None:
         """One less is to be done."""

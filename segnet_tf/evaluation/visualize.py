@@ -146,6 +146,7 @@ def legend(
     info: DatasetInfo,
     void: float = 0.0,
     scale: float = 1.0,
+    shown: bool = True,
 ) -> Image.Image:
     """A white panel with one line per class: swatch, name and share.
 
@@ -154,9 +155,10 @@ def legend(
         info: the classes and their colours.
         void: the share of void; if it is 0, void has no line.
         scale: factor on the size of letters and swatches, for large pictures.
+        shown: whether the shares are.
     """
     entries: list[Entry] = [
-        (f"{info.classes[index]}  {share:.1%}", info.colours[index])
+        (info.classes[index] + (f"  {share:.1%}" if shown else ""), info.colours[index])
         for index, share in shares
     ]
     if void:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from segnet_tf.files import replacing
 from segnet_tf.inference.results import Results
+from segnet_tf.inference.sources import is_video
 
 __all__ = ["write_gallery"]
 
@@ -36,7 +37,11 @@ def write_gallery(path: Path, rows: Iterable[dict[str, Any]], results: Results) 
         "classes": results.info.classes,
         "colours": results.info.colours,
         "views": views,
-        "rows": [_row(row, views, results, path.parent) for row in rows],
+        "rows": [
+            _row(row, views, results, path.parent)
+            for row in rows
+            if not is_video(row["path"])
+        ],
     }
     # A script ends at the first </, whatever stands around it.
     data = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")

@@ -1,7 +1,7 @@
 """Labels files into a folder: what `segnet predict` does, from Python, too."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -181,9 +181,27 @@ class _Run:
 
     def label_videos(self, label: Callable | None) -> None:
         """Labels the videos, one after the other."""
-        for source in self.sources:
-            if is_video(source.path):
-                raise UserError(f"{source.path}: video is not read yet")
+        for source in filter(lambda source: is_video(source.path), self.sources):
+            from segnet_tf.inference.video import Video
+
+            video = Video(source.path, self.results.folder / source.name)
+            picture = Picture(*source)
+            if not self._wanted(picture, [video.target]):
+                continue
+            try:
+                found = video.label(
+                    self.predictor,
+                    self.info,
+                    self.settings.opacity,
+                    self.settings.smooth,
+                    label,
+                )
+            except UserError as fault:
+                self.fail(fault)
+                continue
+            self.record.add(picture, found.size, found.shares)
+            self.counts.done += 1
+            self.progress.step(f"{found}, {self._shown(found.shares)}")
 
     def fail(self, fault: UserError) -> None:
         """Reports what cannot be labelled; if it is all there is, that is the end."""
@@ -211,10 +229,10 @@ class _Run:
             text = f"{', '.join(parts)}; look at them in {page}"
             self.progress.say(text, error=counts.faults > 0)
 
-    def _wanted(self, picture: Picture) -> bool:
+    def _wanted(self, picture: Picture, files: Iterable[Path] = ()) -> bool:
         if self.overwrite or picture not in self.record:
             return True
-        files = self.results.files(picture.path, picture.name).values()
+        files = files or self.results.files(picture.path, picture.name).values()
         if not all(map(os.path.exists, files)):
             return True
         self.counts.before += 1
@@ -224,7 +242,8 @@ class _Run:
     def _finish(self, prediction: Prediction) -> UserError | None:
         fault = self.results.write(prediction)
         if fault is None:
-            self.record.add(prediction.picture, prediction.labels, self.info)
+            shares = class_shares(prediction.labels, self.info)
+            self.record.add(prediction.picture, prediction.labels.shape, shares)
         return fault
 
     def _tell(self, picture: Picture, prediction: Prediction) -> None:
@@ -233,11 +252,12 @@ class _Run:
             self.progress.say(prediction.notice)
         files = self.results.files(picture.path, picture.name)
         shown = files.get("overlay") or next(iter(files.values()))
-        shares = ", ".join(
-            f"{self.info.classes[index]} {share:.1%}"
-            for index, share in class_shares(prediction.labels, self.info)
-        )
-        self.progress.step(f"{shown}: {shares}")
+        shares = class_shares(prediction.labels, self.info)
+        self.progress.step(f"{shown}: {self._shown(shares)}")
+
+    def _shown(self, shares: list[tuple[int, float]]) -> str:
+        classes = self.info.classes
+        return ", ".join(f"{classes[index]} {share:.1%}" for index, share in shares)
 
 
 def _dependencies(predictor: Predictor, settings: Settings) -> dict[str, Any]:

@@ -13,11 +13,8 @@ from pathlib import Path
 from threading import Lock
 from typing import IO, Any
 
-import numpy as np
-
 from segnet_tf.datasets.dataset import DatasetInfo
 from segnet_tf.errors import UserError
-from segnet_tf.evaluation.visualize import class_shares
 from segnet_tf.files import replacing
 from segnet_tf.inference.reading import Picture
 
@@ -54,19 +51,28 @@ class Record:
         except OSError:
             return False
 
-    def add(self, picture: Picture, labels: np.ndarray, info: DatasetInfo) -> None:
+    def add(
+        self,
+        picture: Picture,
+        size: tuple[int, ...],
+        shares: list[tuple[int, float]],
+    ) -> None:
         """Notes that the results of a picture are there.
+
+        Args:
+            picture: which one.
+            size: its height and width.
+            shares: (class id, share of all pixels), the largest first.
 
         Raises:
             UserError: if the folder cannot be written to.
         """
-        shares = class_shares(labels, info)
         row = {
             "key": self._key(picture),
             "by": self._settings,
             "path": os.path.abspath(picture.path),
             "name": picture.name,
-            "size": list(labels.shape),
+            "size": list(size),
             "shares": {str(index): round(share, 6) for index, share in shares},
         }
         try:
