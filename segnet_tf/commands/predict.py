@@ -96,7 +96,7 @@ def predict_files(
         output: folder of the results.
         threads: CPU threads; None: all cores.
         overwrite: whether to do again what has been done.
-        **settings: fields of `segnet_tf.inference.labeller.Settings`.
+        **settings: fields of `segnet_tf.inference.settings.Settings`.
 
     Returns:
         The number of files that could not be labelled.
@@ -104,7 +104,8 @@ def predict_files(
     Raises:
         UserError: see `segnet_tf.inference.labeller.label_files`.
     """
-    from segnet_tf.inference.labeller import Settings, label_files
+    from segnet_tf.inference.labeller import label_files
+    from segnet_tf.inference.settings import Settings
 
     chosen = Settings(**settings)
     return label_files(images, model, output, chosen, threads, overwrite).faults

@@ -21,6 +21,7 @@ __all__ = [
     "hatched",
     "legend",
     "palette_image",
+    "shares_of",
 ]
 
 VOID_COLOUR = (0, 0, 0)
@@ -133,12 +134,19 @@ def class_shares(labels: np.ndarray, info: DatasetInfo) -> list[tuple[int, float
         info: the classes.
     """
     # NumPy would count copies of eight bytes a pixel.
-    counts = np.array(Image.fromarray(labels).histogram()[: info.num_classes])
-    found = [
-        (int(index), float(counts[index] / labels.size))
-        for index in np.flatnonzero(counts)
-    ]
-    return sorted(found, key=lambda pair: -pair[1])
+    counts = np.array(Image.fromarray(labels).histogram())
+    return [pair for pair in shares_of(counts) if pair[0] < info.num_classes]
+
+
+def shares_of(counts: np.ndarray) -> list[tuple[int, float]]:
+    """(id, share of all pixels) of each id that has any, the largest first.
+
+    Args:
+        counts: the number of pixels of each id, integers (256,).
+    """
+    total = counts.sum()
+    order = np.argsort(-counts, kind="stable")
+    return [(int(n), float(counts[n] / total)) for n in order if counts[n]]
 
 
 def legend(

@@ -2,59 +2,26 @@
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from segnet_tf.console.progress import Progress
 from segnet_tf.datasets.dataset import DatasetInfo
 from segnet_tf.datasets.opening import opened
 from segnet_tf.errors import Stopped, UserError
-from segnet_tf.evaluation.overlays import OPACITY
-from segnet_tf.evaluation.visualize import class_shares
+from segnet_tf.evaluation.visualize import class_shares, shares_of
 from segnet_tf.inference.gallery import write_gallery
 from segnet_tf.inference.model_file import FORMS, find_model
 from segnet_tf.inference.predictor import Predictor
 from segnet_tf.inference.reading import Picture, Reader
 from segnet_tf.inference.record import Record
 from segnet_tf.inference.results import Results, recoloured
-from segnet_tf.inference.sources import Sources, is_video
+from segnet_tf.inference.settings import Settings, dependencies, labelling
+from segnet_tf.inference.sources import Source, Sources, is_video
 from segnet_tf.inference.stream import Prediction, in_stream
 
-__all__ = ["Settings", "label_files"]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the results depend on, beside the pictures and the model.
-
-    Attributes:
-        native: whether images run without scaling.
-        samples: labels come from the mean of this many dropout samples; None: dropout
-            is off.
-        uncertainty: whether to write the spread of the samples, too.
-        value_range: of images with more than 8 bits, the values that are black and
-            white; None: those that the model was trained with.
-        views: of test-time augmentation: names of
-            `segnet_tf.inference.augmented.VIEWS`.
-        outputs: names of `segnet_tf.inference.results.OUTPUTS`.
-        format: "png" or "jpg" for pictures that show the photo; None: as the photo.
-        opacity: of the tint in overlays, 0 to 1.
-        palette: "safe": colours for the colour-blind; None: the model's.
-        smooth: for videos, the weight of what was seen before, 0 to less than 1.
-    """
-
-    native: bool = False
-    samples: int | None = None
-    uncertainty: bool = False
-    value_range: tuple[float, float] | None = None
-    views: tuple[str, ...] = ()
-    outputs: tuple[str, ...] = ("labels", "overlay")
-    format: str | None = None
-    opacity: float = OPACITY
-    palette: str | None = None
-    smooth: float = 0.0
+__all__ = ["label_files"]
 
 
 @dataclass
@@ -109,12 +76,13 @@ def label_files(
     predictor = Predictor(path, threads, settings.native)
     run = _Run(predictor, sources, output, settings, overwrite)
     _refuse_inputs(sources, run.results, settings.uncertainty)
-    label = _labelling(predictor, output, settings)
+    label = labelling(predictor, output, settings)
     with Progress(len(sources)) as run.progress:
         for fault in sources.faults:
             run.fail(fault)
         try:
             run.label_stills(label)
+            run.label_large()
             run.label_videos(label)
         except (KeyboardInterrupt, Stopped):
             run.write_overview()
@@ -154,7 +122,7 @@ class _Run:
         self.info: DatasetInfo = info
         chosen = settings.outputs, settings.format, settings.opacity
         self.results = Results(output, info, *chosen)
-        self.record = Record(output, _dependencies(predictor, settings))
+        self.record = Record(output, dependencies(predictor, settings))
         self.overwrite = overwrite
         self.counts = Counts()
         self.last: UserError | None = None
@@ -165,7 +133,11 @@ class _Run:
         own = self.settings.value_range
         value_range = own or self.info.value_range
         reader = Reader(self.info.channels, value_range, warns=own is None)
-        stills = (source for source in self.sources if not is_video(source.path))
+        stills = (
+            source
+            for source in self.sources
+            if not is_video(source.path) and not self._in_strips(source)
+        )
         for picture, result in in_stream(
             self.predictor,
             reader.pictures(stills, self._wanted),
@@ -178,6 +150,38 @@ class _Run:
                 self.fail(result)
             else:
                 self._tell(picture, result)
+
+    def label_large(self) -> None:
+        """Labels the TIFF files that are read and written in strips."""
+        for source in filter(self._in_strips, self.sources):
+            from segnet_tf.inference.large import label_large
+
+            folder, picture = self.results.folder, Picture(*source)
+            # The overlay is made from the labels, so these are always written.
+            outputs = ("labels", *self.settings.outputs)
+            files = {name: folder / f"{source.name}_{name}.tif" for name in outputs}
+            if not self._wanted(picture, files.values()):
+                continue
+            try:
+                size, counts = label_large(
+                    self.predictor, source.path, files, self.info,
+                    self.settings.opacity,
+                    self.settings.value_range or self.info.value_range,
+                )  # fmt: skip
+            except UserError as fault:
+                self.fail(fault)
+                continue
+            shares = shares_of(counts)
+            self.record.add(picture, size, shares)
+            self.counts.done += 1
+            self.progress.step(f"{files['labels']}: {self._shown(shares)}")
+
+    def _in_strips(self, source: Source) -> bool:
+        if not self.settings.native:
+            return False
+        from segnet_tf.inference.large import is_large
+
+        return is_large(source.path)
 
     def label_videos(self, label: Callable | None) -> None:
         """Labels the videos, one after the other."""
@@ -258,48 +262,6 @@ class _Run:
     def _shown(self, shares: list[tuple[int, float]]) -> str:
         classes = self.info.classes
         return ", ".join(f"{classes[index]} {share:.1%}" for index, share in shares)
-
-
-def _dependencies(predictor: Predictor, settings: Settings) -> dict[str, Any]:
-    """What the results depend on: other values, other results."""
-    path = predictor.path
-    seen = (path / "saved_model.pb" if path.is_dir() else path).stat()
-    model = [str(path.resolve()), seen.st_size, seen.st_mtime_ns]
-    return {"model": model, **asdict(settings)}
-
-
-def _labelling(
-    predictor: Predictor, output: Path, settings: Settings
-) -> Callable | None:
-    """What labels by samples or by several views; None: the predictor itself."""
-    if settings.samples is not None:
-        if settings.views:
-            raise UserError("--tta: not together with --samples or --uncertainty")
-        return _sampled(predictor, settings, output)
-    if settings.views:
-        from segnet_tf.inference.augmented import augmented
-
-        return augmented(predictor, settings.views)
-    return None
-
-
-def _sampled(predictor: Predictor, settings: Settings, output: Path) -> Callable:
-    """Labels by dropout samples; writes their spread if that is wanted.
-
-    Matplotlib draws in one thread alone, so this is not left to the writers.
-    """
-    from segnet_tf.inference.monte_carlo import MonteCarlo, write_uncertainty
-
-    assert settings.samples is not None
-    sampler = MonteCarlo(predictor.keras_model(), settings.samples)
-
-    def label(picture: Picture, image, size: tuple[int, int]):
-        result = sampler(image)
-        if settings.uncertainty:
-            write_uncertainty(result, size, output / picture.name)
-        return result.probabilities
-
-    return label
 
 
 def _refuse_inputs(sources: Sources, results: Results, uncertainty: bool) -> None:

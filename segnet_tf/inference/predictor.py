@@ -14,7 +14,7 @@ from segnet_tf.errors import UserError
 from segnet_tf.inference.model_file import find_model
 from segnet_tf.inference.resizing import resized_argmax, resized_scores, scaled
 from segnet_tf.inference.runtimes import Runtime, open_runtime
-from segnet_tf.inference.tiling import in_tiles, padded, plan
+from segnet_tf.inference.tiling import Tile, in_tiles, padded, plan
 
 if TYPE_CHECKING:
     from segnet_tf.inference.stream import Prediction
@@ -169,6 +169,10 @@ class Predictor:
         labels, (height, width) = Image.fromarray(scores), size
         return np.asarray(labels.resize((width, height), Image.Resampling.NEAREST))
 
+    def tiles(self, height: int, width: int) -> list[Tile]:
+        """The tiles in which an image of this size is run as it is."""
+        return plan(height, width, field=self._runtime.receptive_field)
+
     def batch(self, images: Sequence[np.ndarray] | np.ndarray) -> list[np.ndarray]:
         """Class ids of several images, each of its own size.
 
@@ -289,8 +293,7 @@ class Predictor:
                 )
             return [finish(scores)]
 
-        tiles = plan(*image.shape[:2], field=self._runtime.receptive_field)
-        [collected] = in_tiles(image, tiles, run)
+        [collected] = in_tiles(image, self.tiles(*image.shape[:2]), run)
         return collected[:height, :width]
 
 

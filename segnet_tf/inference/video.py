@@ -19,7 +19,7 @@ from segnet_tf.datasets.dataset import DatasetInfo
 from segnet_tf.datasets.images import grey
 from segnet_tf.errors import Stopped, UserError
 from segnet_tf.evaluation.overlays import OPACITY, line_scale, tinted
-from segnet_tf.evaluation.visualize import legend
+from segnet_tf.evaluation.visualize import legend, shares_of
 from segnet_tf.files import replacing
 from segnet_tf.inference.predictor import Predictor
 from segnet_tf.inference.reading import Picture
@@ -56,11 +56,7 @@ class Labelled:
     @property
     def shares(self) -> list[tuple[int, float]]:
         """(class id, share of all pixels of all frames), the largest first."""
-        total = max(1, self.counts.sum())
-        order = np.argsort(-self.counts, kind="stable")
-        return [
-            (int(n), float(self.counts[n] / total)) for n in order if self.counts[n]
-        ]
+        return shares_of(self.counts)
 
     def __str__(self) -> str:
         pace = 1000 * self.seconds / max(1, self.frames)
@@ -211,7 +207,8 @@ class _Copy:
         # Sound waits for the first frame: its size must be known before.
         self._early: list[Any] = []
         self._sized = False
-        self._last, self._step = -1, 1
+        self._last: int | None = None
+        self._step = 1
 
     @property
     def frames(self) -> int | None:
@@ -256,9 +253,9 @@ class _Copy:
         even = np.full((height, width, 3), 255, np.uint8)
         even[: drawn.shape[0], : drawn.shape[1]] = drawn[:height, :width]
         frame = av.VideoFrame.from_ndarray(even, "rgb24")
-        if pts is None or pts <= self._last:
+        if pts is None or self._last is not None and pts <= self._last:
             # AVI files do not say when frames are shown that others are made from.
-            pts = self._last + self._step
+            pts = 0 if self._last is None else self._last + self._step
         self._last = frame.pts = pts
         frame.time_base = self._video.time_base
         self._target.mux(self._made.encode(frame))
