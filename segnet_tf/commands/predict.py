@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
         SystemExit: with code 1, if some of several files could not be labelled.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    found = _parser().parse_args(_with_dashed_files(arguments))
+    found = _parser().parse_intermixed_args(_with_dashed_files(arguments))
     if found.max_pixels is not None:
         from segnet_tf.datasets.opening import allow_pixels
 

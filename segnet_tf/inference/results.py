@@ -189,7 +189,10 @@ class Results:
         except UserError as error:
             cause = error.__cause__
             if isinstance(cause, OSError) and cause.errno == errno.ENAMETOOLONG:
-                return error
+                return UserError(
+                    f"{picture.path[:60]}...: the names of its results would be too "
+                    "long: rename it"
+                )
             raise
         return None
 

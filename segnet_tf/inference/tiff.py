@@ -46,6 +46,7 @@ class LargeTiff:
         self, path: str, channels: int, value_range: tuple[float, float] | None
     ):
         try:
+            import imagecodecs  # noqa: F401  tifffile uses it
             import tifffile
         except ImportError:
             raise UserError(
