@@ -6,11 +6,13 @@ Labels so many generated photos in one process, and compares its time with the l
 two bounds: the network alone on all cores, and the CPU seconds of everything (reading,
 network, writing, start), spread over the cores that are free: other programs may use
 some, so threads that only compute tell before and after how many there are. The aim: at
-most 1.15 times the bound. It also prints the largest resident memory.
+most 1.15 times the bound. It also prints the largest resident memory, and before that
+the seconds of each step for one photo, alone.
 """
 
 import argparse
 import hashlib
+import io
 import os
 import resource
 import subprocess
@@ -26,7 +28,9 @@ from PIL import Image
 from segnet_tf.console import cli
 from segnet_tf.datasets.images import read_image
 from segnet_tf.datasets.synthetic import draw_scene
+from segnet_tf.evaluation.overlays import overlay
 from segnet_tf.inference.predictor import Predictor
+from segnet_tf.inference.results import FORMATS
 
 PREDICT = Path(__file__).parent.parent / "predict.py"
 DIFFERENT = 8
@@ -45,6 +49,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         photos = Path(folder) / "photos"
         draw_photos(photos, found.count, found.size)
+        print_steps(photos / "photo_00000.jpg", found.model)
         network = network_seconds(photos, found.model, found.count)
         free = free_cores()
         for turn in range(found.repeats):
@@ -92,6 +97,39 @@ def draw_photos(folder: Path, count: int, size: tuple[int, int]) -> None:
         noisy = pixels.astype(np.int16) + rng.integers(-5, 6, pixels.shape, np.int16)
         photo = Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
         photo.save(path, quality=90)
+
+
+def print_steps(photo: Path, model: str) -> None:
+    """Prints the median seconds of each step for one photo, one after the other."""
+    predictor = Predictor(model)
+    image = read_image(photo)
+    small, size = predictor.scaled(image), image.shape[:2]
+    scores = predictor.scores(small, size)
+    labels = predictor.labels_from(scores, size)
+    drawn = overlay(image, labels, predictor.info)
+
+    def saved(suffix: str) -> None:
+        form = {".jpg": "JPEG", ".png": "PNG"}[suffix]
+        drawn.save(io.BytesIO(), form, **FORMATS[suffix])
+
+    steps = {
+        "read": lambda: read_image(photo),
+        "scale": lambda: predictor.scaled(image),
+        "network": lambda: predictor.scores(small, size),
+        "labels": lambda: predictor.labels_from(scores, size),
+        "overlay": lambda: overlay(image, labels, predictor.info),
+        "JPEG": lambda: saved(".jpg"),
+        "PNG": lambda: saved(".png"),
+    }
+    medians = []
+    for name, step in steps.items():
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            step()
+            times.append(time.perf_counter() - started)
+        medians.append(f"{name} {np.median(times):.2f}")
+    print(f"a photo, seconds: {', '.join(medians)}", flush=True)
 
 
 def network_seconds(photos: Path, model: str, count: int) -> float:

@@ -216,7 +216,8 @@ class _Run:
 
     def write_overview(self) -> None:
         """Writes the table and the page of all results."""
-        if self.counts.done:
+        # A process that was killed may have left neither.
+        if self.counts.done or self.counts.before:
             folder = self.results.folder
             self.record.write_table(folder / "classes.csv", self.info)
             write_gallery(folder / "index.html", self.record.rows(), self.results)
