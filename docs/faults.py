@@ -8,10 +8,12 @@ import argparse
 import io
 import json
 import os
+import struct
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import chdir
@@ -72,6 +74,41 @@ def photo(name: str = "a.png", size: tuple[int, int] = (96, 64)) -> list[str]:
 def with_bytes(name: str, data: bytes) -> list[str]:
     Path(name).write_bytes(data)
     return ["predict", name, "--model", "synthetic"]
+
+
+def claiming(width: int, height: int) -> bytes:
+    """A PNG whose header says so, and which has no pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    begin = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header
+    return begin + struct.pack(">I", zlib.crc32(header)) + bytes(4) + b"IDAT" + bytes(4)
+
+
+def cut_animation() -> list[str]:
+    rng = np.random.default_rng(0)
+    frames = [
+        Image.fromarray(rng.integers(0, 256, (40, 60), np.uint8)) for _ in range(4)
+    ]
+    frames[0].save("a.tif", save_all=True, append_images=frames[1:])
+    data = bytearray(Path("a.tif").read_bytes())
+    with Image.open("a.tif") as image:
+        image.seek(2)
+        [place] = image.tag_v2[273]
+        entry = data.find(struct.pack("<HHI", 273, 4, 1), image.tag_v2.offset)
+    # The third page's pixels are beyond the end of the file.
+    data[entry + 8 : entry + 12] = struct.pack("<I", len(data) - 100)
+    assert place and entry > 0
+    return with_bytes("a.tif", bytes(data))
+
+
+def planar_tiff() -> list[str]:
+    import tifffile
+
+    planes = np.zeros((3, 40, 50), np.uint8)
+    place = (33550, 12, 3, (1.0, 1.0, 0.0), True)
+    tifffile.imwrite(
+        "a.tif", planes, photometric="rgb", planarconfig="separate", extratags=[place]
+    )
+    return ["predict", "a.tif", "--model", "synthetic", "--native"]
 
 
 def with_model(change: Callable[[bytearray], bytes | bytearray]) -> list[str]:
@@ -153,8 +190,32 @@ FAULTS: dict[str, list[Fault]] = {
         Fault("an empty file", lambda: with_bytes("a.png", b"")),
         Fault("a picture that is cut off", lambda: (
             photo(), with_bytes("a.png", Path("a.png").read_bytes()[:-500]))[1]),
-        Fault("a folder", lambda: (os.mkdir("d"), ["predict", "d"])[1]),
+        Fault("a folder without pictures", lambda: (
+            os.mkdir("d"), ["predict", "d"])[1]),
         Fault("a name with a line break", lambda: ["predict", "a\nb.png"]),
+        Fault("an escape sequence in a name", lambda: with_bytes("\x1b[2Ja.png", b"x")),
+        Fault("a broken picture among others", lambda: (
+            with_bytes("b.png", b"hello"), [*photo(), "b.png"])[1]),
+        Fault("a picture that claims 10^10 pixels", lambda: with_bytes(
+            "a.png", claiming(10**5, 10**5))),
+        Fault("a JPEG that is cut off", lambda: (
+            photo("a.jpg"), with_bytes("a.jpg", Path("a.jpg").read_bytes()[:-900]))[1]),
+        Fault("an animation whose third frame is cut off", cut_animation),
+        Fault("two pictures of one name", lambda: (
+            os.mkdir("x"), os.mkdir("y"), photo("x/a.png"),
+            [*photo("y/a.png"), "x/a.png"])[-1]),
+        Fault("a name too long for the results", lambda: photo("a" * 248 + ".png")),
+        Fault("an output folder that is the input", lambda: (
+            os.mkdir("d"), photo("d/a.png"),
+            ["predict", "d", "--output", "d", "--model", "synthetic"])[-1]),
+        Fault("a result on top of an input", lambda: (
+            photo("a_labels.png"), [*photo(), "a_labels.png", "--output", "."])[-1]),
+        Fault("an output of an unknown kind", lambda: [*photo(), "--write", "dreams"]),
+        Fault("a text called .mp4", lambda: with_bytes("a.mp4", b"hello")),
+        Fault("a TIFF of bands in planes, to be labelled in strips", planar_tiff),
+        Fault("half a line in the record of what is done", lambda: (
+            os.mkdir("predictions"),
+            Path("predictions/.done.jsonl").write_text('{"key": "1'), photo())[-1]),
     ],
     "Models": [
         Fault("no such model", lambda: [*photo()[:-1], "nowhere.tflite"]),
@@ -220,7 +281,8 @@ def outcome(fault: Fault) -> str:
     if done.returncode == 0:
         return "works"
     lines = [line for line in done.stderr.splitlines() if "error: " in line]
-    said = lines[-1].split("error: ", 1)[1] if lines else done.stderr
+    said = "; ".join(done.stderr.splitlines())
+    said = lines[-1].split("error: ", 1)[1] if lines else said
     said = (
         said.replace(str(ROOT), "")
         .replace(f"{os.path.realpath(folder)}/", "")

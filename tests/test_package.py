@@ -31,6 +31,7 @@ IMPORT_NAMES = {"opencv-python-headless": "cv2", "pillow": "PIL"}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 DATA = {
+    "inference/gallery.html",
     "py.typed",
     "models/efficientnet_lite0.npz",
     "models/efficientnet_lite1.npz",
@@ -75,7 +76,9 @@ def test_each_requirements_file_holds_the_one_below_it():
     assert lines_of(DEVELOPMENT)[0] == f"-r {ALL}"
     found = names(requirements(PREDICT, ALL, DEVELOPMENT))
     assert len(found) == len(set(found)), "nothing is pinned in two places"
-    assert sorted(names(requirements(PREDICT))) == ["ai-edge-litert", "numpy", "pillow"]
+    assert sorted(names(requirements(PREDICT))) == [
+        "ai-edge-litert", "numpy", "pillow", "tqdm",
+    ]  # fmt: skip
 
 
 def test_requirements_are_ranges_with_a_reason():
@@ -192,4 +195,4 @@ def test_the_wheel_works_where_it_is_installed(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert str(installed / "segnet_tf" / "saved_models") in result.stdout
-    assert (elsewhere / "predictions" / "street_overlay.png").is_file()
+    assert (elsewhere / "predictions" / "street_overlay.jpg").is_file()

@@ -1,9 +1,18 @@
-"""Labels images: writes `<stem>_labels.png`, `<stem>_overlay.png` for each image.
+"""Labels pictures: writes `<stem>_labels.png` and an overlay for each of them.
 
-    segnet predict street.png
-    segnet predict *.jpg --model runs/camvid-segnet_lite --output labelled
+    segnet predict street.jpg
+    segnet predict photos --model runs/camvid-segnet_lite --output labelled
+    find . -name "*.jpg" | segnet predict -
     segnet predict street.png --model streets.tflite --threads 4   # no TensorFlow
     segnet predict street.png --model runs/camvid-bayesian_segnet_basic --uncertainty
+
+A folder is searched with all folders in it, and the results have the same tree; hidden
+files are left out. Animations and TIFF files of several pages are labelled frame by
+frame. Videos, and a camera such as /dev/video0, become videos of overlays; the sound
+stays. If two results would have the same name, both get their folder's name in front. A
+file that cannot be read is reported, and the others are done. The same command again
+does what is left. `classes.csv` has the classes' shares, and `index.html` shows all
+results.
 
 Images may have any size. An image that is much larger or smaller than the training
 images is scaled to as many pixels as they have, and its labels are scaled back. With
@@ -12,51 +21,105 @@ parts of such scenes. An image of more than 2 megapixels (SegNet and SegNetBasic
 then runs in tiles, which overlap so far that the labels are those of the whole image.
 With --samples or --uncertainty, smaller images run in tiles, too, and each tile draws
 its own dropout masks.
+
+Exit codes: 0; 1 if some of several files could not be labelled; 2 for wrong input.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from segnet_tf.console import cli
 from segnet_tf.datasets.reading import checked_range
-from segnet_tf.errors import UserError
 from segnet_tf.inference.model_file import shipped_names
 
-__all__ = ["main"]
+__all__ = ["main", "predict_files"]
 
 DEFAULT_SAMPLES = 20
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Reads the flags and labels the images.
+    """Reads the flags and labels the pictures.
 
     Args:
         arguments: the flags; None: those of the command line.
+
+    Raises:
+        SystemExit: with code 1, if some of several files could not be labelled.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    found = _parser().parse_args(_with_dashed_files(arguments))
+    found = _parser().parse_intermixed_args(_with_dashed_files(arguments))
+    if found.max_pixels is not None:
+        from segnet_tf.datasets.opening import allow_pixels
+
+        allow_pixels(found.max_pixels)
     samples = found.samples
     if samples is None and found.uncertainty:
         samples = DEFAULT_SAMPLES
-    predict_files(
+    from segnet_tf.inference.results import parsed_outputs
+
+    faults = predict_files(
         found.images,
         found.model,
         Path(found.output),
         threads=found.threads,
+        overwrite=found.overwrite,
         native=found.native,
         samples=samples,
         uncertainty=found.uncertainty,
         value_range=None if found.range is None else checked_range(found.range),
+        views=tuple(found.tta.split(",")) if found.tta else (),
+        outputs=parsed_outputs(found.write),
+        format=found.format,
+        opacity=found.alpha,
+        palette=found.palette,
+        smooth=found.smooth,
     )
+    if faults:
+        raise SystemExit(1)
+
+
+def predict_files(
+    images: list[str],
+    model: str | None,
+    output: Path,
+    threads: int | None = None,
+    overwrite: bool = False,
+    **settings,
+) -> int:
+    """Labels files, as the command does.
+
+    Args:
+        images: files, folders and patterns; "-" for names on standard input.
+        model: a model file or folder; None: the one that `find_model` chooses.
+        output: folder of the results.
+        threads: CPU threads; None: all cores.
+        overwrite: whether to do again what has been done.
+        **settings: fields of `segnet_tf.inference.settings.Settings`.
+
+    Returns:
+        The number of files that could not be labelled.
+
+    Raises:
+        UserError: see `segnet_tf.inference.labeller.label_files`.
+    """
+    from segnet_tf.inference.labeller import label_files
+    from segnet_tf.inference.settings import Settings
+
+    chosen = Settings(**settings)
+    return label_files(images, model, output, chosen, threads, overwrite).faults
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = cli.parser("predict", __doc__, takes="IMAGE ...")
+    parser = cli.parser("predict", __doc__, takes="PICTURE ...")
     add = parser.add_argument
-    add("images", nargs="+", metavar="IMAGE", help="image files")
+    add(
+        "images",
+        nargs="+",
+        metavar="PICTURE",
+        help="files, folders and patterns; - reads names from standard input",
+    )
     add(
         "--model",
         help=f"{', '.join(shipped_names())} (shipped), a .tflite, .keras or .onnx "
@@ -68,8 +131,27 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="folder of the results [predictions]",
     )
+    add(
+        "--overwrite",
+        action="store_true",
+        help="do again what has been done with the same model and settings",
+    )
     add("--threads", type=int, metavar="N", help="CPU threads [all cores]")
+    _add_reading(parser.add_argument_group("reading and labelling"))
+    _add_writing(parser.add_argument_group("what is written"))
+    return parser
+
+
+def _add_reading(group) -> None:
+    add = group.add_argument
     add("--native", action="store_true", help="do not scale the images")
+    add(
+        "--max-pixels",
+        type=int,
+        metavar="N",
+        help="pixels above which an image is refused, as it may be made to fill the "
+        "memory [179 million]",
+    )
     add(
         "--range",
         metavar="LOW-HIGH",
@@ -83,12 +165,53 @@ def _parser() -> argparse.ArgumentParser:
         help="label by the mean of N predictions, for which dropout stays on",
     )
     add(
+        "--tta",
+        metavar="VIEWS",
+        help="label by the mean of several views: flip (2), scale (3), flip,scale (6)",
+    )
+
+
+def _add_writing(group) -> None:
+    from segnet_tf.evaluation.overlays import OPACITY
+
+    add = group.add_argument
+    add(
+        "--write",
+        default="labels,overlay",
+        metavar="NAMES",
+        help="labels (palette PNG, pixels are class ids), overlay, contours, "
+        "probabilities (float16 .npy) [labels,overlay]",
+    )
+    add(
         "--uncertainty",
         action="store_true",
         help="also write <stem>_uncertainty.png and .npy "
         f"(--samples {DEFAULT_SAMPLES}, if it is not given)",
     )
-    return parser
+    add(
+        "--format",
+        metavar="{png,jpg}",
+        help="of pictures that show the photo [jpg for JPEG and HEIC, else png]",
+    )
+    add(
+        "--alpha",
+        type=float,
+        default=OPACITY,
+        metavar="X",
+        help=f"opacity of the tint in overlays, 0 to 1 [{OPACITY}]",
+    )
+    add(
+        "--smooth",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="of videos: weight of the frames before, 0 to less than 1 [0]",
+    )
+    add(
+        "--palette",
+        metavar="{safe}",
+        help="safe: colours that colour-blind people can tell apart [the model's]",
+    )
 
 
 def _with_dashed_files(arguments: list[str]) -> list[str]:
@@ -102,138 +225,3 @@ def _with_dashed_files(arguments: list[str]) -> list[str]:
         else argument
         for argument in arguments
     ]
-
-
-def predict_files(
-    images: list[str],
-    model: str | None,
-    output: Path,
-    threads: int | None = None,
-    native: bool = False,
-    samples: int | None = None,
-    uncertainty: bool = False,
-    value_range: tuple[float, float] | None = None,
-) -> None:
-    """Labels image files, writes the results and prints one line for each image.
-
-    Args:
-        images: paths of the images.
-        model: a model file or folder; None: the one that `find_model` chooses.
-        output: folder of the results.
-        threads: CPU threads; None: all cores.
-        native: whether images run without scaling.
-        samples: labels come from the mean of this many dropout samples; None: dropout
-            is off.
-        uncertainty: whether to write the spread of the samples, too.
-        value_range: of images with more than 8 bits, the values that are black and
-            white; None: those that the model was trained with.
-
-    Raises:
-        UserError: if an image or the model cannot be read, if two results would have
-            one name, or if a result would replace an input.
-    """
-    from segnet_tf.datasets.images import opened, read_image
-    from segnet_tf.evaluation.visualize import class_shares, overlay, palette_image
-    from segnet_tf.inference.model_file import FORMS, find_model
-    from segnet_tf.inference.predictor import Predictor
-
-    _refuse_clashes(images, output, uncertainty)
-    # All images are read first, so that a wrong name is found before the model is
-    # loaded. Photos are large, so each is read again later instead of being kept.
-    for name in images:
-        with opened(name) as image:
-            image.load()
-    path = find_model(model, FORMS if samples is None else ("model.keras",))
-    if model is None:
-        here = Path.cwd()
-        print("model:", path.relative_to(here) if path.is_relative_to(here) else path)
-    predictor = Predictor(path, threads, native)
-    info = predictor.info
-    if value_range is None:
-        value_range = info.value_range
-        _warn_of_ranges(images, value_range)
-    label: Callable = lambda image, stem: predictor.labels(image)  # noqa: E731
-    if samples is not None:
-        label = _sampled(predictor, samples, uncertainty)
-    for name in images:
-        image = read_image(name, info.channels, value_range)
-        stem = output / Path(name).stem
-        labels = label(image, stem)
-        _save(palette_image(labels, info), f"{stem}_labels.png")
-        _save(overlay(image, labels, info), f"{stem}_overlay.png")
-        shares = ", ".join(
-            f"{info.classes[index]} {share:.1%}"
-            for index, share in class_shares(labels, info)
-        )
-        print(f"{stem}_overlay.png: {shares}")
-
-
-def _warn_of_ranges(images: list[str], value_range: tuple[float, float] | None) -> None:
-    """Says which images of more than 8 bits fill little of the range."""
-    from segnet_tf.datasets.images import deep_pixels
-    from segnet_tf.datasets.value_range import range_of
-
-    low, high = value_range or (0, 65535)
-    for name in images:
-        try:
-            pixels = deep_pixels(name)
-        except UserError:
-            continue  # Pillow reads its upper 8 bits
-        if pixels is None:
-            continue
-        own = range_of(pixels)
-        if own[1] - own[0] < (high - low) / 8 or own[0] > high or own[1] < low:
-            print(
-                f"warning: {name}: its values, {own[0]:g} to {own[1]:g}, are little of "
-                f"the range {low:g} to {high:g}: if it looks too dark or too bright to "
-                f"the model, give --range {own[0]:g}-{own[1]:g}"
-            )
-
-
-def _sampled(predictor, samples: int, uncertainty: bool) -> Callable:
-    """A function: image and stem -> labels by dropout samples.
-
-    It also writes the spread of the samples if `uncertainty` asks for it.
-    """
-    from segnet_tf.inference.monte_carlo import MonteCarlo, write_uncertainty
-    from segnet_tf.inference.resizing import resized_argmax
-
-    sampler = MonteCarlo(predictor.keras_model(), samples)
-
-    def label(image, stem: Path):
-        size = image.shape[:2]
-        result = sampler(predictor.scaled(image))
-        if uncertainty:
-            write_uncertainty(result, size, stem)
-        return resized_argmax(result.probabilities, size)
-
-    return label
-
-
-def _refuse_clashes(images: list[str], output: Path, uncertainty: bool) -> None:
-    """Refuses results that would replace one another, or an input image."""
-    inputs = {Path(name).resolve() for name in images}
-    parts = ("labels", "overlay", "uncertainty")[: 3 if uncertainty else 2]
-    seen: dict[str, str] = {}
-    for name in images:
-        stem = Path(name).stem
-        if stem in seen:
-            raise UserError(
-                f"the labels of {seen[stem]} and {name} would be written to the same "
-                "file: give each its own --output"
-            )
-        seen[stem] = name
-        for part in parts:
-            target = output / f"{stem}_{part}.png"
-            if target.resolve() in inputs:
-                raise UserError(
-                    f"{target} is an input and would be overwritten: choose another "
-                    "--output"
-                )
-
-
-def _save(picture, path: str) -> None:
-    from segnet_tf.files import replacing
-
-    with replacing(path) as temporary:
-        picture.save(temporary)

@@ -4,14 +4,11 @@ Every fault of a file raises a `UserError` of one line that names the file.
 """
 
 import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image
 
+from segnet_tf.datasets.opening import opened
 from segnet_tf.errors import UserError
 
 __all__ = [
@@ -19,29 +16,23 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "deep_pixels",
     "grey",
-    "opened",
+    "pixels_of",
     "raw_mode",
     "read_image",
     "resized",
     "scaled_to_bytes",
+    "stored_pixels",
     "upright",
 ]
 
 CHANNELS = {1: "grey", 3: "RGB", 4: "RGB and a fourth, stored as alpha"}
 """Number of channels of an image -> their meaning."""
 
-# This list leaves out other formats that Pillow opens: EPS, for example, starts
-# Ghostscript. JPEG includes MPO, which many cameras write as .jpg.
-_FORMATS = tuple("PNG JPEG BMP GIF TIFF WEBP AVIF JPEG2000 PPM".split())
-
 IMAGE_SUFFIXES = frozenset(
-    ".png .jpg .jpeg .bmp .gif .tif .tiff .webp .avif .jp2 .ppm .pgm .pbm".split()
+    ".png .jpg .jpeg .bmp .gif .tif .tiff .webp .avif .jp2 .ppm .pgm .pbm .heic "
+    ".heif".split()
 )
 """Lower-case suffixes of image files."""
-
-# Pillow warns from half of its limit on. The filter is permanent, because temporary
-# filters are not safe if several threads read.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _ROWS = 64
 """Rows that are scaled at a time: their copies in float64 stay small."""
@@ -80,23 +71,41 @@ def read_image(
 
     Raises:
         UserError: if the file is missing, damaged or not an image, if it has more than
-            179 million pixels (Pillow's limit) or pixels of which white is unknown, or
-            if `channels` is 4 and the file is not RGBA.
+            179 million pixels (`segnet_tf.datasets.opening.allow_pixels` changes that)
+            or pixels of which white is unknown, or if `channels` is 4 and the file is
+            not RGBA.
         ValueError: if `channels` is not in `CHANNELS`.
     """
     if channels not in CHANNELS:
         raise ValueError(f"channels must be one of {[*CHANNELS]}, not {channels!r}")
     with opened(path) as image:
-        if value_range and (deep := _deep_pixels(path, image)) is not None:
-            # A fourth band is no alpha to lay on white.
-            bands = deep[..., :3] if deep.ndim == 3 and channels != 4 else deep
-            pixels = scaled_to_bytes(bands, value_range)
-            turned = _turned(Image.fromarray(pixels), image)
-        else:
-            turned = upright(image)
-        if channels == 4:
-            return _stored_rgba(turned)
-        return grey(_rgb(turned)) if channels == 1 else _rgb(turned)
+        return pixels_of(path, image, channels, value_range)
+
+
+def pixels_of(
+    path: str | os.PathLike,
+    image: Image.Image,
+    channels: int = 3,
+    value_range: tuple[float, float] | None = None,
+) -> np.ndarray:
+    """The pixels of an open file, or of its current frame, as `read_image` gives them.
+
+    Args:
+        path: the file.
+        image: as `opened` gives it.
+        channels: as for `read_image`.
+        value_range: as for `read_image`.
+    """
+    if value_range and (deep := stored_pixels(path, image)) is not None:
+        # A fourth band is no alpha to lay on white.
+        bands = deep[..., :3] if deep.ndim == 3 and channels != 4 else deep
+        pixels = scaled_to_bytes(bands, value_range)
+        turned = _turned(Image.fromarray(pixels), image)
+    else:
+        turned = upright(image)
+    if channels == 4:
+        return _stored_rgba(turned)
+    return grey(_rgb(turned)) if channels == 1 else _rgb(turned)
 
 
 def deep_pixels(path: str | os.PathLike) -> np.ndarray | None:
@@ -111,15 +120,18 @@ def deep_pixels(path: str | os.PathLike) -> np.ndarray | None:
             is not installed: Pillow would keep the upper 8 bits alone.
     """
     with opened(path) as image:
-        return _deep_pixels(path, image)
+        return stored_pixels(path, image)
 
 
-def _deep_pixels(path: str | os.PathLike, image: Image.Image) -> np.ndarray | None:
+def stored_pixels(path: str | os.PathLike, image: Image.Image) -> np.ndarray | None:
+    """The `deep_pixels` of a file that is open already, or of its current frame."""
     if image.mode.startswith("I") or image.mode == "F":
         image.load()
         return np.asarray(image)
     if ";16" not in (raw_mode(image) or ""):
         return None
+    if image.tell():
+        raise UserError("16 bits a colour on more than one page: save it with 8 bits")
     try:
         import cv2
     except ImportError:
@@ -192,48 +204,6 @@ def resized(
         ],
         axis=-1,
     )
-
-
-@contextmanager
-def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
-    """Opens an image; an error before its end becomes one line that names the file.
-
-    Raises:
-        UserError: if the file is missing, unreadable, damaged or not an image.
-    """
-    file = Path(path)
-    if not file.is_file():
-        fault = "is a folder, expected an image" if file.is_dir() else "no such file"
-        if file.exists() and not file.is_dir():
-            fault = "is no regular file, but a pipe or a device: save it as a file"
-        raise UserError(f"{file}: {fault}")
-    try:
-        if file.stat().st_size == 0:
-            raise UserError("empty file")
-        # Given a name, Pillow maps some files into memory, and turns them wrongly.
-        with file.open("rb") as handle, Image.open(handle, formats=_FORMATS) as image:
-            yield image
-    except UserError as error:
-        raise UserError(f"{file}: {error}") from None
-    except UnidentifiedImageError:
-        raise UserError(
-            f"{file}: not an image of a known format (PNG, JPEG, TIFF, WebP, ...), or "
-            "its beginning is damaged"
-        ) from None
-    except PermissionError:
-        raise UserError(f"{file}: no permission to read it") from None
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{file}: too large ({_line(error)})") from None
-    except MemoryError:
-        raise UserError(f"{file}: too large for the memory of this machine") from None
-    # Damaged files make Pillow's decoders raise struct.error, IndexError, zlib.error
-    # and more. The set is not documented, and none is a defect of ours.
-    except Exception as error:
-        raise UserError(f"{file}: damaged image ({_line(error)})") from None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -13,8 +13,9 @@ import numpy as np
 from PIL import Image
 
 from segnet_tf.datasets.dataset import IGNORE_LABEL
-from segnet_tf.datasets.images import opened, raw_mode, read_image, upright
+from segnet_tf.datasets.images import raw_mode, read_image, upright
 from segnet_tf.datasets.lossless import is_lossy, refuse_scaled_values
+from segnet_tf.datasets.opening import opened
 from segnet_tf.errors import UserError
 
 __all__ = ["Mask", "are_greys", "check_sizes", "read_mask", "read_pair"]

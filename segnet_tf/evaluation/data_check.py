@@ -259,7 +259,8 @@ def sample_sheet(findings: Findings, samples: int = 8, width: int = 320) -> Imag
 
 def _panel(split: Split, index: int, width: int) -> Image.Image:
     """An image and its labels side by side, with the image's name above."""
-    from segnet_tf.evaluation.visualize import fit_width, font, overlay
+    from segnet_tf.evaluation.overlays import overlay
+    from segnet_tf.evaluation.visualize import fit_width, font
 
     small, ids = fit_width(width, *split.read(index))
     height, fitted_width = ids.shape

@@ -1,4 +1,4 @@
-"""Pictures with Pillow and NumPy: palette images, overlays, legends, comparisons."""
+"""Pictures with Pillow and NumPy: palette images, legends, comparisons."""
 
 from functools import cache
 from importlib.util import find_spec
@@ -18,9 +18,10 @@ __all__ = [
     "error_image",
     "fit_width",
     "font",
+    "hatched",
     "legend",
-    "overlay",
     "palette_image",
+    "shares_of",
 ]
 
 VOID_COLOUR = (0, 0, 0)
@@ -34,9 +35,6 @@ WRONG_COLOUR = (220, 20, 60)
 
 Entry = tuple[str, tuple[int, int, int] | None]
 """A line of a legend: its text and the colour of its swatch (None: hatched)."""
-
-LEGEND_SIDE = 480
-"""A picture whose shorter side has at most so many pixels gets the smallest legend."""
 
 
 @cache
@@ -93,12 +91,25 @@ def colour_labels(labels: np.ndarray, info: DatasetInfo) -> np.ndarray:
     return _palette(info)[labels]
 
 
-def _hatch(pixels: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """The pixels uint8 (H, W, 3), with diagonal stripes where a mask (H, W) is True."""
-    height, width = where.shape
-    rows, columns = np.indices((height, width), np.uint16, sparse=True)
-    stripes = np.array(VOID_STRIPES, np.uint8)[(rows + columns) // 2 % 2]
-    return np.where(where[..., None], stripes, pixels)
+def hatched(
+    pixels: np.ndarray, where: np.ndarray, width: int = 2, top: int = 0
+) -> np.ndarray:
+    """The pixels, with diagonal stripes where a mask is True.
+
+    Args:
+        pixels: uint8 (H, W, 3).
+        where: bool (H, W).
+        width: of a stripe, in pixels along a row.
+        top: the row of a larger picture that these pixels begin at.
+
+    Returns:
+        uint8 (H, W, 3).
+    """
+    height, across = where.shape
+    rows, columns = np.indices((height, across), np.uint16, sparse=True)
+    stripes = np.array(VOID_STRIPES, np.uint8)
+    shade = stripes[(rows + columns + np.uint16(top % (2 * width))) // width % 2]
+    return np.where(where[..., None], shade, pixels)
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
@@ -122,39 +133,20 @@ def class_shares(labels: np.ndarray, info: DatasetInfo) -> list[tuple[int, float
         labels: uint8 (H, W).
         info: the classes.
     """
-    counts = np.bincount(labels.reshape(-1), minlength=256)[: info.num_classes]
-    found = [
-        (int(index), float(counts[index] / labels.size))
-        for index in np.flatnonzero(counts)
-    ]
-    return sorted(found, key=lambda pair: -pair[1])
+    # NumPy would count copies of eight bytes a pixel.
+    counts = np.array(Image.fromarray(labels).histogram())
+    return [pair for pair in shares_of(counts) if pair[0] < info.num_classes]
 
 
-def overlay(
-    image: np.ndarray, labels: np.ndarray, info: DatasetInfo, opacity: float = 0.55
-) -> Image.Image:
-    """The image tinted by class, with a legend beside it. Void is hatched.
+def shares_of(counts: np.ndarray) -> list[tuple[int, float]]:
+    """(id, share of all pixels) of each id that has any, the largest first.
 
     Args:
-        image: uint8 (H, W, 1, 3 or 4).
-        labels: uint8 (H, W).
-        info: the classes and their colours.
-        opacity: of the tint, 0 to 1.
+        counts: the number of pixels of each id, integers (256,).
     """
-    # Pillow blends in uint8; NumPy would hold several float32 copies of a large photo.
-    picture = Image.fromarray(as_rgb(image))
-    tinted = Image.blend(picture, Image.fromarray(colour_labels(labels, info)), opacity)
-    void = labels >= info.num_classes
-    if void.any():
-        tinted = Image.fromarray(_hatch(np.asarray(tinted), void))
-    picture = tinted
-    scale = max(1.0, min(picture.size) / LEGEND_SIDE)
-    key = legend(class_shares(labels, info), info, void.mean(), scale)
-    size = (picture.width + key.width, max(picture.height, key.height))
-    canvas = Image.new("RGB", size, "white")
-    canvas.paste(picture, (0, 0))
-    canvas.paste(key, (picture.width, 0))
-    return canvas
+    total = counts.sum()
+    order = np.argsort(-counts, kind="stable")
+    return [(int(n), float(counts[n] / total)) for n in order if counts[n]]
 
 
 def legend(
@@ -162,6 +154,7 @@ def legend(
     info: DatasetInfo,
     void: float = 0.0,
     scale: float = 1.0,
+    shown: bool = True,
 ) -> Image.Image:
     """A white panel with one line per class: swatch, name and share.
 
@@ -170,9 +163,10 @@ def legend(
         info: the classes and their colours.
         void: the share of void; if it is 0, void has no line.
         scale: factor on the size of letters and swatches, for large pictures.
+        shown: whether the shares are.
     """
     entries: list[Entry] = [
-        (f"{info.classes[index]}  {share:.1%}", info.colours[index])
+        (info.classes[index] + (f"  {share:.1%}" if shown else ""), info.colours[index])
         for index, share in shares
     ]
     if void:
@@ -192,9 +186,11 @@ def _key(entries: list[Entry], scale: float = 1.0) -> Image.Image:
         top = margin + row * line
         box = (margin, top, margin + swatch, top + swatch)
         if colour is None:
-            square = np.empty((swatch, swatch, 3), np.uint8)
-            panel.paste(Image.fromarray(_hatch(square, square[..., 0] >= 0)), box[:2])
-        draw.rectangle(box, fill=colour and tuple(colour), outline="black")
+            square = np.zeros((swatch, swatch, 3), np.uint8)
+            stripes = hatched(square, square[..., 0] == 0, round(2 * scale))
+            panel.paste(Image.fromarray(stripes), box[:2])
+        fill = colour and tuple(colour)
+        draw.rectangle(box, fill=fill, outline="black", width=round(scale))
         draw.text((2 * margin + swatch, top - 1), text, fill="black", font=letters)
     return panel
 
@@ -218,7 +214,7 @@ def error_image(
     grey = image.astype(np.float32).mean(axis=-1, keepdims=True)
     errors = np.repeat(np.rint(150 + grey * (95 / 255)).astype(np.uint8), 3, axis=-1)
     errors[prediction != truth] = WRONG_COLOUR
-    return _hatch(errors, truth == IGNORE_LABEL)
+    return hatched(errors, truth == IGNORE_LABEL)
 
 
 def comparison(
@@ -234,7 +230,7 @@ def comparison(
     """
     return (
         image,
-        _hatch(colour_labels(truth, info), truth == IGNORE_LABEL),
+        hatched(colour_labels(truth, info), truth == IGNORE_LABEL),
         colour_labels(prediction, info),
         error_image(image, truth, prediction),
     )

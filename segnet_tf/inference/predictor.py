@@ -1,8 +1,10 @@
-"""From a model file and an image to labels."""
+"""From a model file and images to labels."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -12,7 +14,10 @@ from segnet_tf.errors import UserError
 from segnet_tf.inference.model_file import find_model
 from segnet_tf.inference.resizing import resized_argmax, resized_scores, scaled
 from segnet_tf.inference.runtimes import Runtime, open_runtime
-from segnet_tf.inference.tiling import in_tiles, padded, plan
+from segnet_tf.inference.tiling import Tile, in_tiles, padded, plan
+
+if TYPE_CHECKING:
+    from segnet_tf.inference.stream import Prediction
 
 __all__ = ["Predictor"]
 
@@ -62,6 +67,11 @@ class Predictor:
     @cached_property
     def _runtime(self) -> Runtime:
         return open_runtime(self._path, self._threads)
+
+    @property
+    def path(self) -> Path:
+        """The model's file, or the folder of a SavedModel."""
+        return self._absolute
 
     @property
     def info(self) -> DatasetInfo:
@@ -124,15 +134,121 @@ class Predictor:
         Returns:
             uint8 (H, W).
         """
-        size, image = image.shape[:2], self.scaled(image)
-        if self._runtime.output == "labels":
-            labels = Image.fromarray(self._collected(image, np.asarray))
-            return np.asarray(labels.resize(size[::-1], Image.Resampling.NEAREST))
-        if image.shape[:2] == size:
-            return self._collected(
-                image, lambda scores: scores.argmax(-1).astype(np.uint8)
-            )
-        return resized_argmax(self._collected(image, np.asarray), size)
+        size = image.shape[:2]
+        return self.labels_from(self.scores(self.scaled(image), size), size)
+
+    def scores(
+        self, image: np.ndarray, size: tuple[int, int], keep: bool = False
+    ) -> np.ndarray:
+        """What the network says of an image, for `labels_from`: the costly step.
+
+        Args:
+            image: uint8 (h, w, channels), as `scaled` gives it.
+            size: height and width of the image before that.
+            keep: whether scores are wanted even where labels are enough.
+
+        Returns:
+            The network's output, float32 (h, w, classes). If the file gives labels, or
+            if nothing is to be enlarged, labels, uint8 (h, w).
+        """
+        if keep:
+            self._must_give("probabilities", "logits")
+        if self._runtime.output == "labels" or keep or image.shape[:2] != size:
+            return self._collected(image, np.asarray)
+        return self._collected(image, lambda each: each.argmax(-1).astype(np.uint8))
+
+    def labels_from(self, scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Class ids of an image, uint8 (H, W), from its `scores`.
+
+        Args:
+            scores: as `scores` gives them.
+            size: height and width of the image.
+        """
+        if scores.ndim == 3:
+            return resized_argmax(scores, size)
+        labels, (height, width) = Image.fromarray(scores), size
+        return np.asarray(labels.resize((width, height), Image.Resampling.NEAREST))
+
+    def tiles(self, height: int, width: int) -> list[Tile]:
+        """The tiles in which an image of this size is run as it is."""
+        return plan(height, width, field=self._runtime.receptive_field)
+
+    def batch(self, images: Sequence[np.ndarray] | np.ndarray) -> list[np.ndarray]:
+        """Class ids of several images, each of its own size.
+
+        While the network runs on one image, others are scaled.
+
+        Args:
+            images: uint8 (H, W, channels) each, or one array (B, H, W, channels).
+
+        Returns:
+            For each image uint8 (H, W), the same as `labels` gives.
+
+        Raises:
+            UserError: if an image has another shape or dtype than the model takes.
+        """
+        from segnet_tf.inference.stream import overlapped
+
+        def compute(image: np.ndarray, small: np.ndarray) -> np.ndarray:
+            return self.scores(small, image.shape[:2])
+
+        def finish(image: np.ndarray, scores: np.ndarray) -> np.ndarray:
+            return self.labels_from(scores, image.shape[:2])
+
+        found = []
+        for _, labels in overlapped(images, self.scaled, compute, finish):
+            if isinstance(labels, UserError):
+                raise labels
+            found.append(labels)
+        return found
+
+    def stream(
+        self,
+        paths: Iterable[str | os.PathLike],
+        on_error: Callable[[str, UserError], object] | None = None,
+    ) -> Iterator["Prediction"]:
+        """Labels image files; results come as they are ready, in order.
+
+        The next files are read while the network runs, so that a folder of photos takes
+        hardly longer than its slowest part. Only a few photos are in memory.
+
+        Args:
+            paths: of the files; they may come from a generator that never ends. An
+                animation or a TIFF file of several pages gives a result for each frame.
+            on_error: gets the path of each file that cannot be labelled, and why; the
+                others go on. None: the first such file raises its error.
+
+        Yields:
+            `segnet_tf.inference.stream.Prediction`: `path`, `image` uint8
+            (H, W, channels) and `labels` uint8 (H, W).
+
+        Raises:
+            UserError: if a file is missing, damaged or no image, and `on_error` is
+                None.
+
+        >>> from segnet_tf import Predictor
+        >>> predictor = Predictor("model.tflite")  # doctest: +SKIP
+        >>> for found in predictor.stream(["a.jpg", "b.jpg"]):  # doctest: +SKIP
+        ...     print(found.path, found.labels.shape)
+        """
+        from segnet_tf.inference.reading import Reader
+        from segnet_tf.inference.sources import Source
+        from segnet_tf.inference.stream import in_stream
+
+        reader = Reader(self.info.channels, self.info.value_range)
+        sources = (Source(os.fspath(path), "") for path in paths)
+        pictures = reader.pictures(sources)
+        for picture, result in in_stream(self, pictures, reader):
+            if not isinstance(result, UserError):
+                yield result
+            elif on_error is None:
+                raise result
+            else:
+                on_error(picture.path, result)
+
+    def probabilities_from(self, scores: np.ndarray) -> np.ndarray:
+        """Class probabilities, float32 (h, w, classes), from scores that were kept."""
+        return _softmax(scores) if self._runtime.output == "logits" else scores
 
     def scaled(self, image: np.ndarray) -> np.ndarray:
         """The image at the size that the network runs on it.
@@ -177,8 +293,7 @@ class Predictor:
                 )
             return [finish(scores)]
 
-        tiles = plan(*image.shape[:2], field=self._runtime.receptive_field)
-        [collected] = in_tiles(image, tiles, run)
+        [collected] = in_tiles(image, self.tiles(*image.shape[:2]), run)
         return collected[:height, :width]
 
 

@@ -17,7 +17,8 @@ from segnet_tf.datasets.images import grey, read_image, resized
 from segnet_tf.datasets.pipeline import evaluation_batches, training_batches
 from segnet_tf.datasets.synthetic import INFO
 from segnet_tf.errors import UserError
-from segnet_tf.evaluation.visualize import as_rgb, comparison_sheet, overlay
+from segnet_tf.evaluation.overlays import overlay
+from segnet_tf.evaluation.visualize import as_rgb, comparison_sheet
 from segnet_tf.export import parity
 from segnet_tf.export.describe import describe
 from segnet_tf.export.onnx import export_onnx

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from segnet_tf.datasets.dataset import DatasetInfo
 from segnet_tf.evaluation import visualize
+from segnet_tf.evaluation.overlays import overlay
 from segnet_tf.evaluation.plots import draw_confusion, draw_curves
 from segnet_tf.evaluation.visualize import (
     VOID_STRIPES,
@@ -19,7 +20,6 @@ from segnet_tf.evaluation.visualize import (
     error_image,
     fit_width,
     font,
-    overlay,
     palette_image,
 )
 

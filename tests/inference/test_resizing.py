@@ -16,7 +16,12 @@ from segnet_tf.export.tflite import export_tflite
 from segnet_tf.inference.labels_json import dataset_info
 from segnet_tf.inference.model_file import load_model, read_labels, save_model
 from segnet_tf.inference.predictor import Predictor
-from segnet_tf.inference.resizing import resized_argmax, resized_scores, working_size
+from segnet_tf.inference.resizing import (
+    resized_argmax,
+    resized_scores,
+    resized_strips,
+    working_size,
+)
 from segnet_tf.metrics.reliability import Reliability
 from segnet_tf.models import SegNetBasic
 
@@ -74,6 +79,53 @@ def test_enlarged_against_loops(rng, size):
 
 def test_argmax_takes_the_first_of_equals():
     assert not resized_argmax(np.zeros((2, 2, 3), np.float32), (4, 4)).any()
+
+
+def scores_with_areas(rng, height: int, width: int, classes: int) -> np.ndarray:
+    """Scores with one winner in large areas, and with doubt at their borders."""
+    areas = rng.integers(0, classes, (height // 6 + 1, width // 6 + 1))
+    winners = areas.repeat(6, axis=0).repeat(6, axis=1)[:height, :width]
+    scores = rng.normal(size=(height, width, classes)).astype(np.float32)
+    return scores + 4 * (winners[..., None] == np.arange(classes))
+
+
+@pytest.mark.parametrize(
+    "source, size",
+    [
+        ((37, 53), (111, 159)),
+        ((37, 53), (38, 54)),
+        ((30, 41), (251, 90)),
+        ((5, 90), (7, 1000)),
+        ((90, 5), (1000, 5)),
+        ((1, 1), (40, 30)),
+        ((40, 30), (40, 20)),
+        ((40, 30), (20, 60)),
+    ],
+)
+@pytest.mark.parametrize("classes", [1, 2, 11])
+def test_argmax_by_blocks_is_that_of_the_whole(rng, source, size, classes):
+    scores = scores_with_areas(rng, *source, classes)
+    expected = resized_scores(scores, size).argmax(-1)
+    found = resized_argmax(scores, size)
+    assert found.dtype == np.uint8 and found.shape == size
+    # Pillow rounds places in a block otherwise than in the whole.
+    assert (found != expected).mean() <= 1e-4
+
+
+@pytest.mark.parametrize("size", [(111, 159), (37, 53), (20, 90), (1, 1)])
+def test_strips_are_the_whole(rng, size):
+    scores = scores_with_areas(rng, 37, 53, 3)
+    strips = list(resized_strips(scores, size, rows=8))
+    assert all(len(strip) <= 8 for strip in strips)
+    np.testing.assert_allclose(
+        np.concatenate(strips), resized_scores(scores, size), atol=1e-4
+    )
+
+
+def test_a_class_that_wins_between_pixels_is_found():
+    """Class 2 is second at each pixel, and first half-way between two."""
+    scores = np.array([[[4, 0, 3], [0, 4, 3]]], np.float32)
+    assert set(resized_argmax(scores, (1, 20))[0]) == {0, 1, 2}
 
 
 def test_typical_size_is_the_median():

@@ -1,0 +1,72 @@
+"""Reads the frames of an animation and the pages of a TIFF file, one after another."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from PIL import Image
+
+from segnet_tf.datasets.images import pixels_of
+from segnet_tf.datasets.opening import opened
+
+__all__ = ["frame_count", "places", "read_frames"]
+
+MOVING = frozenset(("GIF", "PNG", "TIFF", "WEBP"))
+"""Formats whose further frames are pictures of their own. In others, such as a camera's
+MPO, they show the first one again."""
+
+_NEW_SUBFILE_TYPE = 254
+_REDUCED, _MASK = 1, 4
+"""A tag of a TIFF page, and two of its bits: a thumbnail or a mask of another page."""
+
+
+def frame_count(path: str | os.PathLike) -> int:
+    """The number of pictures in a file; its pixels are not read.
+
+    Raises:
+        UserError: if the file is missing, damaged or not an image.
+    """
+    with opened(path) as image:
+        return len(places(image))
+
+
+def read_frames(
+    path: str | os.PathLike,
+    channels: int = 3,
+    value_range: tuple[float, float] | None = None,
+    look: Callable[[Image.Image], object] | None = None,
+) -> Iterator[np.ndarray]:
+    """Reads every frame of a file, as `segnet_tf.datasets.images.read_image` does.
+
+    Args:
+        path: the file.
+        channels: as for `read_image`.
+        value_range: as for `read_image`.
+        look: gets the opened image first, at each frame.
+
+    Yields:
+        uint8 (H, W, channels), read-only; each frame has its own size.
+
+    Raises:
+        UserError: as `read_image` does, when the damaged frame is reached.
+    """
+    with opened(path) as image:
+        for place in places(image):
+            image.seek(place)
+            if look is not None:
+                look(image)
+            yield pixels_of(path, image, channels, value_range)
+
+
+def places(image: Image.Image) -> list[int]:
+    """Which frames of an open file are pictures, by number; the first one always is."""
+    count = getattr(image, "n_frames", 1) if image.format in MOVING else 1
+    if count == 1 or image.format != "TIFF":
+        return list(range(count))
+    found = []
+    for place in range(count):
+        image.seek(place)
+        kind = image.tag_v2.get(_NEW_SUBFILE_TYPE, 0)  # pyright: ignore
+        if place == 0 or not kind & (_REDUCED | _MASK):
+            found.append(place)
+    return found

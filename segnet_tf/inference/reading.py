@@ -1,0 +1,164 @@
+"""The pictures in files: photos, frames of animations, pages of documents."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import count
+
+import numpy as np
+from PIL import Image
+
+from segnet_tf.console.cli import REFUSALS
+from segnet_tf.datasets.frames import places, read_frames
+from segnet_tf.datasets.images import pixels_of, stored_pixels
+from segnet_tf.datasets.opening import opened
+from segnet_tf.datasets.value_range import range_of
+from segnet_tf.errors import UserError
+from segnet_tf.inference.sources import Source
+
+__all__ = ["Picture", "Reader"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to label.
+
+    Attributes:
+        path: its file.
+        name: of its results, without a suffix.
+        frame: its number in an animation or a file of several pages; None: the file is
+            one picture.
+        pixels: how many there are; 0: not known yet.
+        image: the pixels, if they have been read, or why they cannot be.
+        notice: what a user should know about the pixels.
+    """
+
+    path: str
+    name: str
+    frame: int | None = None
+    pixels: int = 0
+    image: np.ndarray | UserError | None = None
+    notice: str | None = None
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads the pictures in files, each file once.
+
+    Attributes:
+        channels: as for `segnet_tf.datasets.images.read_image`.
+        value_range: as there.
+        warns: whether a picture of more than 8 bits that fills little of the range
+            gets a notice.
+    """
+
+    channels: int = 3
+    value_range: tuple[float, float] | None = None
+    warns: bool = False
+
+    def pictures(
+        self,
+        sources: Iterable[Source],
+        wanted: Callable[[Picture], bool] = lambda picture: True,
+    ) -> Iterator[Picture]:
+        """The pictures in files: most files hold one, animations several.
+
+        A file of one picture is only opened. Frames are read one by one; their results
+        go into a folder that is called as the file.
+
+        Args:
+            sources: the files.
+            wanted: whether a picture is to be labelled; it has no pixels yet. A file of
+                one picture that is not wanted is not opened.
+
+        Yields:
+            Pictures. Where one cannot be opened, the reason stands for its pixels.
+        """
+        for source in sources:
+            picture = Picture(*source)
+            if not wanted(picture):
+                continue
+            try:
+                with opened(source.path) as image:
+                    several = len(places(image)) > 1
+                    pixels = image.width * image.height
+            except (UserError, OSError) as error:
+                yield replace(picture, image=_as_fault(source.path, error))
+                continue
+            if several:
+                yield from self._frames(source, wanted)
+            else:
+                yield replace(picture, pixels=pixels)
+
+    def read(self, picture: Picture) -> tuple[np.ndarray, str | None]:
+        """The pixels of a picture, uint8 (H, W, channels), and a notice or None.
+
+        Raises:
+            UserError: if they cannot be read.
+        """
+        if isinstance(picture.image, UserError):
+            raise picture.image
+        if picture.image is not None:
+            return picture.image, picture.notice
+        path = picture.path
+        try:
+            with opened(path) as image:
+                notice = self._notice(path, image)
+                return pixels_of(path, image, self.channels, self.value_range), notice
+        except OSError as error:
+            raise _as_fault(path, error) from None
+
+    def _frames(
+        self, source: Source, wanted: Callable[[Picture], bool]
+    ) -> Iterator[Picture]:
+        folder = source.name + os.path.splitext(source.path)[1]
+        notices: list[str | None] = []
+        frames = read_frames(
+            source.path,
+            self.channels,
+            self.value_range,
+            lambda image: notices.append(self._notice(source.path, image)),
+        )
+        for number in count():
+            name = os.path.join(folder, f"{number:04}")
+            picture = Picture(source.path, name, number)
+            try:
+                image = next(frames, None)
+            except UserError as error:
+                yield replace(picture, image=error)
+                return
+            if image is None:
+                return
+            if wanted(picture):
+                size = image.shape[0] * image.shape[1]
+                yield replace(picture, pixels=size, image=image, notice=notices[-1])
+
+    def _notice(self, path: str, image: Image.Image) -> str | None:
+        """A warning if an image of more than 8 bits fills little of the range."""
+        if not self.warns:
+            return None
+        try:
+            pixels = stored_pixels(path, image)
+        except UserError:
+            return None  # Pillow reads its upper 8 bits
+        if pixels is None:
+            return None
+        low, high = self.value_range or (0, 65535)
+        own = range_of(pixels)
+        if own[1] - own[0] >= (high - low) / 8 and own[0] <= high and own[1] >= low:
+            return None
+        return (
+            f"warning: {path}: its values, {own[0]:g} to {own[1]:g}, are little of "
+            f"the range {low:g} to {high:g}: if it looks too dark or too bright to "
+            f"the model, give --range {own[0]:g}-{own[1]:g}"
+        )
+
+
+def _as_fault(path: str, error: UserError | OSError) -> UserError:
+    """The line for a file that the system refuses to open; a defect stays one."""
+    if isinstance(error, OSError):
+        if error.errno not in REFUSALS:
+            raise error
+        shown = path if len(path) <= 200 else f"{path[:60]}..."
+        return UserError(f"{shown}: {error.strerror}")
+    return error

@@ -1,0 +1,172 @@
+"""TIFF files that are labelled in strips, against the whole image in memory."""
+
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+from segnet_tf.commands.predict import predict_files
+from segnet_tf.datasets.synthetic import INFO, draw_scene
+from segnet_tf.errors import UserError
+from segnet_tf.inference import large
+from segnet_tf.inference import predictor as predictor_module
+from segnet_tf.inference.large import is_large
+from segnet_tf.inference.model_file import SHIPPED_MODEL
+from segnet_tf.inference.predictor import Predictor
+from segnet_tf.inference.tiff import LargeTiff
+
+tifffile = pytest.importorskip("tifffile")
+pytest.importorskip("imagecodecs")
+
+MODEL = str(SHIPPED_MODEL.with_name("segnet_lite_synthetic"))
+GEO = [
+    (33550, 12, 3, (0.5, 0.5, 0.0), True),
+    (33922, 12, 6, (0.0, 0.0, 0.0, 400000.0, 5800000.0, 0.0), True),
+    (34735, 3, 8, (1, 1, 0, 1, 3072, 0, 1, 25832), True),
+    (34737, 2, 4, "abc|", True),
+]
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return draw_scene(11, 0, 333, 467)[0]
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    """As if memory were scarce: tiles of 700 x 700 or so."""
+    plan = predictor_module.plan
+
+    def smaller(height, width, field):
+        return plan(height, width, field, budget=700 * 700 * field.channels)
+
+    monkeypatch.setattr(predictor_module, "plan", smaller)
+
+
+FORMS = {
+    "tiles": {"tile": (64, 96)},
+    "deflate": {"tile": (64, 64), "compression": "zlib", "predictor": True},
+    "lzw strips": {"rowsperstrip": 7, "compression": "lzw"},
+    "plain strips": {"rowsperstrip": 50},
+    "jpeg": {
+        "tile": (64, 64),
+        "compression": "jpeg",
+        "compressionargs": {"level": 100},
+    },
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_rows_are_those_of_the_image(tmp_path, scene, form):
+    path = str(tmp_path / "x.tif")
+    tifffile.imwrite(path, scene, photometric="rgb", **FORMS[form])
+    source = LargeTiff(path, 3, None)
+    assert source.shape == scene.shape[:2]
+    for start, stop in ((0, 333), (0, 1), (60, 70), (63, 129), (300, 333), (332, 333)):
+        found = source.rows(start, stop).astype(int)
+        difference = np.abs(found - scene[start:stop])
+        assert difference.mean() < 4 if form == "jpeg" else not difference.any()
+    source.close()
+
+
+def test_other_bands_and_depths(tmp_path, scene):
+    path = str(tmp_path / "x.tif")
+    deep = scene.astype(np.uint16) * 16
+    tifffile.imwrite(path, deep, photometric="rgb", tile=(64, 64))
+    source = LargeTiff(path, 3, (0, 4080))
+    np.testing.assert_array_equal(source.rows(5, 90), scene[5:90])
+    source.close()
+    tifffile.imwrite(path, scene[..., 0], tile=(64, 64))
+    source = LargeTiff(path, 3, None)
+    expected = np.repeat(scene[5:9, :, :1], 3, axis=-1)
+    np.testing.assert_array_equal(source.rows(5, 9), expected)
+    source.close()
+    with pytest.raises(UserError, match="1 bands, and the model needs 4"):
+        LargeTiff(path, 4, None)
+    planes = np.moveaxis(scene, -1, 0)
+    tifffile.imwrite(path, planes, photometric="rgb", planarconfig="separate")
+    with pytest.raises(UserError, match="interleaved"):
+        LargeTiff(path, 3, None)
+
+
+def test_what_is_large(tmp_path, scene, monkeypatch):
+    tifffile.imwrite(tmp_path / "a.tif", scene, photometric="rgb")
+    tifffile.imwrite(tmp_path / "g.tif", scene, photometric="rgb", extratags=GEO)
+    Image.fromarray(scene).save(tmp_path / "a.png")
+    names = ("a.tif", "g.tif", "a.png", "none.tif")
+    found = [is_large(str(tmp_path / name)) for name in names]
+    assert found == [False, True, False, False]
+    monkeypatch.setattr(large, "IN_FLIGHT", 333 * 467 - 1)
+    assert is_large(str(tmp_path / "a.tif"))
+
+
+def test_labels_are_those_of_the_whole_image(tmp_path, small_tiles, capsys):
+    path, scene = tmp_path / "map.tif", draw_scene(11, 0, 900, 1100)[0]
+    tifffile.imwrite(path, scene, photometric="rgb", tile=(64, 64), extratags=GEO)
+    predict_files([str(path)], MODEL, tmp_path / "out", native=True)
+    assert "map_labels.tif: " in capsys.readouterr().out
+    predictor = Predictor(MODEL, native=True)
+    assert len(predictor.tiles(900, 1100)) > 5
+    expected = predictor.labels(scene)
+    with tifffile.TiffFile(tmp_path / "out/map_labels.tif") as file:
+        page = file.pages[0]
+        np.testing.assert_array_equal(page.asarray(), expected)
+        for code, _, _, value, _ in GEO:
+            assert page.tags[code].value == value
+        assert tuple(page.colormap[:, 3] // 257) == INFO.colours[3]
+    with Image.open(tmp_path / "out/map_labels.tif") as image:
+        assert image.mode == "P"
+        np.testing.assert_array_equal(np.asarray(image), expected)
+    tinted = tifffile.imread(tmp_path / "out/map_overlay.tif").astype(int)
+    whole = np.asarray(large.tinted(scene, expected, INFO), int)
+    assert tinted.shape == whole.shape and np.abs(tinted - whole).mean() < 8
+    with tifffile.TiffFile(tmp_path / "out/map_overlay.tif") as file:
+        assert file.pages[0].tags[33550].value == GEO[0][3]
+    # Not again.
+    predict_files([str(path)], MODEL, tmp_path / "out", native=True)
+    assert "0 labelled, 1 done before" in capsys.readouterr().out
+
+
+def test_faults_have_their_line(tmp_path, scene, monkeypatch):
+    path = tmp_path / "map.tif"
+    tifffile.imwrite(path, scene, photometric="rgb", extratags=GEO, compression="zlib")
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match="probabilities cannot be written"):
+        predict_files(
+            [str(path)], MODEL, out, native=True, outputs=("labels", "probabilities")
+        )
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3 : 2 * len(data) // 3] = bytes(
+        2 * len(data) // 3 - len(data) // 3
+    )
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="map.tif: damaged TIFF"):
+        predict_files([str(path)], MODEL, out, native=True)
+    assert not list(out.rglob("*.tif"))
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    with pytest.raises(UserError, match="pip install tifffile"):
+        predict_files([str(path)], MODEL, out, native=True)
+
+
+@pytest.mark.slow
+def test_268_megapixels_within_2_gib(tmp_path, scene):
+    """16,384 x 16,384, written in tiles, too."""
+    side, path = 16_384, tmp_path / "huge.tif"
+    block = np.tile(scene, (2, 2, 1))[:512, :512]
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(
+            (block for _ in range((side // 512) ** 2)), shape=(side, side, 3),
+            dtype=np.uint8, tile=(512, 512), photometric="rgb", compression="zlib",
+        )  # fmt: skip
+    words = ["--native", "--model", MODEL, "--output", tmp_path / "out"]
+    command = [sys.executable, ROOT / "predict.py", path, *words]
+    refused = subprocess.run(map(str, command), capture_output=True, text=True)
+    assert refused.returncode == 2 and f"--max-pixels {side**2}" in refused.stderr
+    command.append(f"--max-pixels={side**2}")
+    subprocess.run(list(map(str, command)), check=True)
+    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    assert most < 2 * 2**20, f"{most} KiB"

@@ -1,0 +1,165 @@
+"""Videos in, videos of overlays out: times, length, sound; a camera that is not one."""
+
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segnet_tf.commands.predict import predict_files
+from segnet_tf.datasets.synthetic import INFO, draw_scene
+from segnet_tf.errors import UserError
+from segnet_tf.inference import video as video_module
+from segnet_tf.inference.model_file import SHIPPED_MODEL
+from segnet_tf.inference.predictor import Predictor
+from segnet_tf.inference.video import Video, smoothed, upright
+
+av = pytest.importorskip("av")
+
+MODEL = str(SHIPPED_MODEL.with_name("segnet_lite_synthetic"))
+RATE = Fraction(30000, 1001)
+COUNT = 24
+
+
+def film(path, sound: bool = True, size=(96, 128)) -> None:
+    """A street that moves to the left, and a tone."""
+    wide = draw_scene(2, 0, size[0], size[1] + 2 * COUNT)[0]
+    with av.open(str(path), "w") as made:
+        pictures = made.add_stream("libx264", rate=RATE, options={"crf": "10"})
+        pictures.height, pictures.width = size
+        pictures.pix_fmt = "yuv420p"
+        tone = None
+        if sound:
+            codec = "mp3" if path.suffix == ".avi" else "aac"
+            tone = made.add_stream(codec, rate=44100, layout="mono")
+        for index in range(COUNT):
+            part = np.ascontiguousarray(wide[:, 2 * index : 2 * index + size[1]])
+            made.mux(pictures.encode(av.VideoFrame.from_ndarray(part, "rgb24")))
+        made.mux(pictures.encode(None))
+        if tone is not None:
+            wave = np.sin(np.arange(44100 * COUNT // 30) / 20).astype(np.float32)[None]
+            for start in range(0, wave.shape[1], 1024):
+                chunk = np.ascontiguousarray(wave[:, start : start + 1024])
+                frame = av.AudioFrame.from_ndarray(chunk, "fltp", "mono")
+                frame.sample_rate, frame.pts = 44100, start
+                made.mux(tone.encode(frame))
+            made.mux(tone.encode(None))
+
+
+def times_and_sound(path) -> tuple[list[float], bytes, float]:
+    with av.open(str(path)) as found:
+        times = [float(frame.time) for frame in found.decode(video=0)]
+        rate = float(found.streams.video[0].average_rate)
+    with av.open(str(path)) as found:
+        packets = found.demux(audio=0) if found.streams.audio else ()
+        return times, b"".join(bytes(packet) for packet in packets), rate
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.mkv", "film.mov", "film.avi"])
+def test_times_length_and_sound_stay(tmp_path, name, capsys):
+    film(tmp_path / name)
+    predict_files([str(tmp_path / name)], MODEL, tmp_path / "out")
+    suffix = name[-4:] if name[-4:] != ".avi" else ".mkv"
+    result = tmp_path / "out" / f"film_overlay{suffix}"
+    before, after = times_and_sound(tmp_path / name), times_and_sound(result)
+    assert len(after[0]) == COUNT
+    if suffix == name[-4:]:
+        np.testing.assert_allclose(after[0], before[0], atol=2e-3)
+    assert (np.diff(after[0]) > 0).all()
+    assert after[0][-1] == pytest.approx(max(before[0]), abs=4 / 30)
+    assert after[1] == before[1] and len(after[1]) > 1000
+    assert after[2] == pytest.approx(before[2], rel=0.01)
+    assert f"film_overlay{suffix}: 24 frames, " in capsys.readouterr().out
+    assert "film," in (tmp_path / "out/classes.csv").read_text()
+
+
+def test_frames_are_the_overlays_of_the_frames(tmp_path):
+    film(tmp_path / "film.mp4", sound=False)
+    predictor = Predictor(MODEL)
+    found = Video(str(tmp_path / "film.mp4"), tmp_path / "x").label(predictor, INFO)
+    with av.open(str(tmp_path / "film.mp4")) as source:
+        frames = [frame.to_ndarray(format="rgb24") for frame in source.decode(video=0)]
+    with av.open(str(found.target)) as result:
+        shown = [frame.to_ndarray(format="rgb24") for frame in result.decode(video=0)]
+    counts = np.zeros(256, int)
+    for frame, overlay in zip(frames, shown, strict=True):
+        labels = predictor.labels(frame)
+        counts += np.bincount(labels.reshape(-1), minlength=256)
+        expected = video_module.tinted(frame, labels, INFO)
+        # JPEG-like losses alone.
+        difference = np.asarray(expected, int) - overlay[:96, :128]
+        assert np.abs(difference).mean() < 6
+    np.testing.assert_array_equal(found.counts, counts)
+    panel = shown[0][:, 128:]
+    assert (np.abs(panel.astype(int) - INFO.colours[0]).sum(axis=-1) < 60).any()
+
+
+def test_smoothing_is_an_exponential_mean():
+    predictor = Predictor(MODEL, native=True)
+    images = [draw_scene(6, index, 64, 96)[0] for index in range(3)]
+    raw = [predictor.probabilities(image) for image in images]
+    expected = raw[0]
+    label = smoothed(predictor, 0.75, None)
+    for index, image in enumerate(images):
+        if index:
+            expected = 0.75 * expected + 0.25 * raw[index]
+        found = label(None, image, (64, 96))
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    with pytest.raises(UserError, match="--smooth: 1, must be"):
+        smoothed(predictor, 1, None)
+
+
+def test_frames_of_a_phone_are_turned():
+    pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    frame = SimpleNamespace(rotation=-90, to_ndarray=lambda format: pixels)
+    np.testing.assert_array_equal(upright(frame), np.rot90(pixels, 3))
+
+
+def test_what_is_no_video(tmp_path, monkeypatch):
+    (tmp_path / "x.mp4").write_bytes(b"no video")
+    with pytest.raises(UserError, match="x.mp4: Invalid data"):
+        predict_files([str(tmp_path / "x.mp4")], MODEL, tmp_path / "out")
+    with pytest.raises(UserError, match="gone.mp4: No such file"):
+        predict_files([str(tmp_path / "gone.mp4")], MODEL, tmp_path / "out")
+    assert not list(tmp_path.rglob("*overlay*"))
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(UserError, match="video needs PyAV: pip install av"):
+        predict_files([str(tmp_path / "x.mp4")], MODEL, tmp_path / "out")
+
+
+CAMERA = """
+import sys
+from segnet_tf.commands import predict
+from segnet_tf.console import cli
+from segnet_tf.inference import sources, video
+video.DEVICES = {"testsrc": "lavfi"}
+from segnet_tf.inference import labeller
+labeller.is_video = lambda path: True
+cli.run(lambda: predict.main(sys.argv[1:]), "segnet predict")
+"""
+
+
+def test_a_camera_runs_until_it_is_interrupted(tmp_path):
+    """FFmpeg's test picture stands for the device."""
+    from conftest import ROOT
+
+    words = ["testsrc=size=128x96:rate=30", "--model", MODEL, "--output", "out"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", CAMERA, *words], cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    time.sleep(4)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    [result] = (tmp_path / "out").glob("*_overlay.mkv")
+    times, _, _ = times_and_sound(result)
+    assert len(times) > 3
+    with av.open(str(result)) as found:
+        frame = next(found.decode(video=0)).to_ndarray(format="rgb24")
+    assert Image.fromarray(frame).height == 96
