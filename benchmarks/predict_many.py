@@ -29,8 +29,8 @@ from segnet_tf.console import cli
 from segnet_tf.datasets.images import read_image
 from segnet_tf.datasets.synthetic import draw_scene
 from segnet_tf.evaluation.overlays import overlay
+from segnet_tf.inference.many.results import FORMATS
 from segnet_tf.inference.predictor import Predictor
-from segnet_tf.inference.results import FORMATS
 
 PREDICT = Path(__file__).parent.parent / "predict.py"
 DIFFERENT = 8

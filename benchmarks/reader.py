@@ -22,10 +22,10 @@ import tensorflow as tf
 
 from segnet_tf import datasets
 from segnet_tf.console import cli
-from segnet_tf.datasets import packed
-from segnet_tf.datasets.caching import cached_reader
 from segnet_tf.datasets.dataset import Split
 from segnet_tf.datasets.pipeline import training_batches
+from segnet_tf.datasets.storage import packed
+from segnet_tf.datasets.storage.caching import cached_reader
 from segnet_tf.training.augmentation import Augmentation, augment
 
 BATCH = 8

@@ -14,8 +14,8 @@ import numpy as np
 from segnet_tf.console import cli
 from segnet_tf.datasets import registry
 from segnet_tf.inference.augmented import augmented
+from segnet_tf.inference.many.reading import Picture
 from segnet_tf.inference.predictor import Predictor
-from segnet_tf.inference.reading import Picture
 from segnet_tf.metrics.confusion import Scores, confusion_matrix
 
 MODES = ((), ("flip",), ("scale",), ("flip", "scale"))

@@ -31,7 +31,7 @@ IMPORT_NAMES = {"opencv-python-headless": "cv2", "pillow": "PIL"}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 DATA = {
-    "inference/gallery.html",
+    "inference/many/gallery.html",
     "py.typed",
     "models/efficientnet_lite0.npz",
     "models/efficientnet_lite1.npz",

@@ -17,11 +17,11 @@ from PIL import Image
 
 from segnet_tf.console import cli
 from segnet_tf.console.options import add_flags, options_from
-from segnet_tf.datasets import packed
 from segnet_tf.datasets.dataset import MissingSplit, Split
 from segnet_tf.datasets.images import CHANNELS
 from segnet_tf.datasets.reading import Reading
 from segnet_tf.datasets.registry import DATASETS, load
+from segnet_tf.datasets.storage import packed
 from segnet_tf.errors import UserError
 from segnet_tf.evaluation.data_check import examine, report, sample_sheet, suspicions
 from segnet_tf.evaluation.visualize import as_rgb, palette_image
@@ -126,7 +126,7 @@ def write(split: Split, count: int, folder: Path) -> None:
 def pack(
     name: str, data_dir: str | None, channels: int, reading: Reading, folder: Path
 ) -> None:
-    """Writes all splits of a data set as a pack; see `segnet_tf.datasets.packed`.
+    """Writes all splits as a pack; see `segnet_tf.datasets.storage.packed`.
 
     Args:
         name: a key of `segnet_tf.datasets.registry.DATASETS`.

@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     samples = found.samples
     if samples is None and found.uncertainty:
         samples = DEFAULT_SAMPLES
-    from segnet_tf.inference.results import parsed_outputs
+    from segnet_tf.inference.many.results import parsed_outputs
 
     faults = predict_files(
         found.images,
@@ -96,16 +96,16 @@ def predict_files(
         output: folder of the results.
         threads: CPU threads; None: all cores.
         overwrite: whether to do again what has been done.
-        **settings: fields of `segnet_tf.inference.settings.Settings`.
+        **settings: fields of `segnet_tf.inference.many.settings.Settings`.
 
     Returns:
         The number of files that could not be labelled.
 
     Raises:
-        UserError: see `segnet_tf.inference.labeller.label_files`.
+        UserError: see `segnet_tf.inference.many.labeller.label_files`.
     """
-    from segnet_tf.inference.labeller import label_files
-    from segnet_tf.inference.settings import Settings
+    from segnet_tf.inference.many.labeller import label_files
+    from segnet_tf.inference.many.settings import Settings
 
     chosen = Settings(**settings)
     return label_files(images, model, output, chosen, threads, overwrite).faults

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 import numpy as np
 import tensorflow as tf
 
-from segnet_tf.datasets.caching import cached_reader
 from segnet_tf.datasets.dataset import IGNORE_LABEL, Split
-from segnet_tf.datasets.native import reader
+from segnet_tf.datasets.storage.caching import cached_reader
+from segnet_tf.datasets.storage.native import reader
 from segnet_tf.errors import UserError
 
 __all__ = [
@@ -48,7 +48,7 @@ def training_batches(
         seed: of the order and of the augmentation.
         start: number of samples that an earlier part of the run has consumed.
         cache: where decoded images are kept: see
-            `segnet_tf.datasets.caching.cached_reader`.
+            `segnet_tf.datasets.storage.caching.cached_reader`.
         replicas: each batch is cut into so many parts of one size.
         here: the parts that are yielded, one after the other.
 

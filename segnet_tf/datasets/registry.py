@@ -12,7 +12,6 @@ from segnet_tf.datasets import (
     idd_lite,
     labelmefacade,
     mix,
-    packed,
     sun_rgbd,
     synthetic,
     tfds,
@@ -20,6 +19,7 @@ from segnet_tf.datasets import (
 from segnet_tf.datasets.dataset import IGNORE_LABEL, Split, unknown_ids
 from segnet_tf.datasets.images import grey
 from segnet_tf.datasets.reading import Reading
+from segnet_tf.datasets.storage import packed
 from segnet_tf.errors import UserError
 
 __all__ = ["DATASETS", "load"]

@@ -17,7 +17,7 @@ from segnet_tf.inference.runtimes import Runtime, open_runtime
 from segnet_tf.inference.tiling import Tile, in_tiles, padded, plan
 
 if TYPE_CHECKING:
-    from segnet_tf.inference.stream import Prediction
+    from segnet_tf.inference.many.stream import Prediction
 
 __all__ = ["Predictor"]
 
@@ -187,7 +187,7 @@ class Predictor:
         Raises:
             UserError: if an image has another shape or dtype than the model takes.
         """
-        from segnet_tf.inference.stream import overlapped
+        from segnet_tf.inference.many.stream import overlapped
 
         def compute(image: np.ndarray, small: np.ndarray) -> np.ndarray:
             return self.scores(small, image.shape[:2])
@@ -219,7 +219,7 @@ class Predictor:
                 others go on. None: the first such file raises its error.
 
         Yields:
-            `segnet_tf.inference.stream.Prediction`: `path`, `image` uint8
+            `segnet_tf.inference.many.stream.Prediction`: `path`, `image` uint8
             (H, W, channels) and `labels` uint8 (H, W).
 
         Raises:
@@ -231,9 +231,9 @@ class Predictor:
         >>> for found in predictor.stream(["a.jpg", "b.jpg"]):  # doctest: +SKIP
         ...     print(found.path, found.labels.shape)
         """
-        from segnet_tf.inference.reading import Reader
-        from segnet_tf.inference.sources import Source
-        from segnet_tf.inference.stream import in_stream
+        from segnet_tf.inference.many.reading import Reader
+        from segnet_tf.inference.many.sources import Source
+        from segnet_tf.inference.many.stream import in_stream
 
         reader = Reader(self.info.channels, self.info.value_range)
         sources = (Source(os.fspath(path), "") for path in paths)

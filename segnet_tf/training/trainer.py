@@ -10,7 +10,6 @@ import keras
 import tensorflow as tf
 
 from segnet_tf.datasets import registry
-from segnet_tf.datasets.caching import cache_remarks, remembered_bytes
 from segnet_tf.datasets.dataset import (
     DatasetInfo,
     MissingSplit,
@@ -24,6 +23,7 @@ from segnet_tf.datasets.pipeline import (
     training_batches,
 )
 from segnet_tf.datasets.reading import Reading
+from segnet_tf.datasets.storage.caching import cache_remarks, remembered_bytes
 from segnet_tf.evaluation.evaluate import evaluate, score_table, write_metrics
 from segnet_tf.inference.model_file import load_model, save_model
 from segnet_tf.layers.batch_norm import recalibrate_batch_norm

@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 from scenes import INFO, STILL, coded_split
 
-from segnet_tf.datasets import caching
 from segnet_tf.datasets.dataset import Split
 from segnet_tf.datasets.pipeline import (
     batch_names,
@@ -15,6 +14,7 @@ from segnet_tf.datasets.pipeline import (
     reading_errors,
     training_batches,
 )
+from segnet_tf.datasets.storage import caching
 from segnet_tf.errors import UserError
 from segnet_tf.training.augmentation import Augmentation, augment
 

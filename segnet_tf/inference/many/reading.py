@@ -14,7 +14,7 @@ from segnet_tf.datasets.images import pixels_of, stored_pixels
 from segnet_tf.datasets.opening import opened
 from segnet_tf.datasets.value_range import range_of
 from segnet_tf.errors import UserError
-from segnet_tf.inference.sources import Source
+from segnet_tf.inference.many.sources import Source
 
 __all__ = ["Picture", "Reader"]
 

@@ -8,11 +8,12 @@ import tensorflow as tf
 from PIL import Image
 from scenes import coded_split
 
-from segnet_tf.datasets import caching, disk_cache, registry
-from segnet_tf.datasets.caching import cache_remarks, cached_reader
-from segnet_tf.datasets.disk_cache import on_disk
+from segnet_tf.datasets import registry
 from segnet_tf.datasets.pipeline import training_batches
 from segnet_tf.datasets.reading import Reading
+from segnet_tf.datasets.storage import caching, disk_cache
+from segnet_tf.datasets.storage.caching import cache_remarks, cached_reader
+from segnet_tf.datasets.storage.disk_cache import on_disk
 from segnet_tf.errors import UserError
 from segnet_tf.training.augmentation import Augmentation, augment
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from segnet_tf.errors import UserError
-from segnet_tf.inference.sources import Sources, is_video
+from segnet_tf.inference.many.sources import Sources, is_video
 
 
 @pytest.fixture

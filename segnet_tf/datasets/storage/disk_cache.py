@@ -12,8 +12,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from segnet_tf.datasets import packed
 from segnet_tf.datasets.dataset import Split, typical_size
+from segnet_tf.datasets.storage import packed
 from segnet_tf.errors import UserError
 
 __all__ = ["MOST_BYTES", "decoded_bytes", "on_disk"]

@@ -12,12 +12,12 @@ from PIL import Image
 from segnet_tf.commands.predict import predict_files
 from segnet_tf.datasets.synthetic import INFO, draw_scene
 from segnet_tf.errors import UserError
-from segnet_tf.inference import large
 from segnet_tf.inference import predictor as predictor_module
-from segnet_tf.inference.large import is_large
+from segnet_tf.inference.many import large
+from segnet_tf.inference.many.large import is_large
+from segnet_tf.inference.many.tiff import LargeTiff
 from segnet_tf.inference.model_file import SHIPPED_MODEL
 from segnet_tf.inference.predictor import Predictor
-from segnet_tf.inference.tiff import LargeTiff
 
 tifffile = pytest.importorskip("tifffile")
 pytest.importorskip("imagecodecs")

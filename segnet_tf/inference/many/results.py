@@ -19,7 +19,7 @@ from segnet_tf.errors import UserError
 from segnet_tf.evaluation.overlays import OPACITY, contours, overlay
 from segnet_tf.evaluation.visualize import palette_image
 from segnet_tf.files import replacing
-from segnet_tf.inference.stream import Prediction
+from segnet_tf.inference.many.stream import Prediction
 
 __all__ = [
     "FORMATS",

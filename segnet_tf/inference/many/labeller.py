@@ -11,15 +11,15 @@ from segnet_tf.datasets.dataset import DatasetInfo
 from segnet_tf.datasets.opening import opened
 from segnet_tf.errors import Stopped, UserError
 from segnet_tf.evaluation.visualize import class_shares, shares_of
-from segnet_tf.inference.gallery import write_gallery
+from segnet_tf.inference.many.gallery import write_gallery
+from segnet_tf.inference.many.reading import Picture, Reader
+from segnet_tf.inference.many.record import Record
+from segnet_tf.inference.many.results import Results, recoloured
+from segnet_tf.inference.many.settings import Settings, dependencies, labelling
+from segnet_tf.inference.many.sources import Source, Sources, is_video
+from segnet_tf.inference.many.stream import Prediction, in_stream
 from segnet_tf.inference.model_file import FORMS, find_model
 from segnet_tf.inference.predictor import Predictor
-from segnet_tf.inference.reading import Picture, Reader
-from segnet_tf.inference.record import Record
-from segnet_tf.inference.results import Results, recoloured
-from segnet_tf.inference.settings import Settings, dependencies, labelling
-from segnet_tf.inference.sources import Source, Sources, is_video
-from segnet_tf.inference.stream import Prediction, in_stream
 
 __all__ = ["label_files"]
 
@@ -154,7 +154,7 @@ class _Run:
     def label_large(self) -> None:
         """Labels the TIFF files that are read and written in strips."""
         for source in filter(self._in_strips, self.sources):
-            from segnet_tf.inference.large import label_large
+            from segnet_tf.inference.many.large import label_large
 
             folder, picture = self.results.folder, Picture(*source)
             # The overlay is made from the labels, so these are always written.
@@ -179,14 +179,14 @@ class _Run:
     def _in_strips(self, source: Source) -> bool:
         if not self.settings.native:
             return False
-        from segnet_tf.inference.large import is_large
+        from segnet_tf.inference.many.large import is_large
 
         return is_large(source.path)
 
     def label_videos(self, label: Callable | None) -> None:
         """Labels the videos, one after the other."""
         for source in filter(lambda source: is_video(source.path), self.sources):
-            from segnet_tf.inference.video import Video
+            from segnet_tf.inference.many.video import Video
 
             video = Video(source.path, self.results.folder / source.name)
             picture = Picture(*source)

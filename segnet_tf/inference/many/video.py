@@ -21,9 +21,9 @@ from segnet_tf.errors import Stopped, UserError
 from segnet_tf.evaluation.overlays import OPACITY, line_scale, tinted
 from segnet_tf.evaluation.visualize import legend, shares_of
 from segnet_tf.files import replacing
+from segnet_tf.inference.many.reading import Picture
+from segnet_tf.inference.many.stream import overlapped
 from segnet_tf.inference.predictor import Predictor
-from segnet_tf.inference.reading import Picture
-from segnet_tf.inference.stream import overlapped
 
 __all__ = ["DEVICES", "Labelled", "Video", "smoothed"]
 

@@ -10,10 +10,10 @@ from PIL import Image
 from segnet_tf.datasets.images import read_image
 from segnet_tf.datasets.synthetic import draw_scene
 from segnet_tf.errors import UserError
-from segnet_tf.inference import stream
+from segnet_tf.inference.many import stream
+from segnet_tf.inference.many.stream import overlapped
 from segnet_tf.inference.model_file import SHIPPED_MODEL
 from segnet_tf.inference.predictor import Predictor
-from segnet_tf.inference.stream import overlapped
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from segnet_tf.datasets import folder, mix, registry
 from segnet_tf.datasets.dataset import IGNORE_LABEL, DatasetInfo, Place, Split, Stored
 from segnet_tf.datasets.images import read_image
 from segnet_tf.datasets.masks import read_pair
-from segnet_tf.datasets.native import reader
 from segnet_tf.datasets.pipeline import evaluation_batches, reading_errors
-from segnet_tf.datasets.plain_files import plain_file
+from segnet_tf.datasets.storage.native import reader
+from segnet_tf.datasets.storage.plain_files import plain_file
 from segnet_tf.errors import UserError
 
 INFO = DatasetInfo("drawn", ("a", "b", "c"), ((0, 0, 0),) * 3)

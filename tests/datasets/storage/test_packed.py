@@ -9,10 +9,11 @@ import tensorflow as tf
 from PIL import Image
 
 from segnet_tf.commands import data
-from segnet_tf.datasets import packed, registry
+from segnet_tf.datasets import registry
 from segnet_tf.datasets.dataset import DatasetInfo, MissingSplit, Split
-from segnet_tf.datasets.native import reader
 from segnet_tf.datasets.pipeline import evaluation_batches, reading_errors
+from segnet_tf.datasets.storage import packed
+from segnet_tf.datasets.storage.native import reader
 from segnet_tf.errors import UserError
 
 INFO = DatasetInfo(

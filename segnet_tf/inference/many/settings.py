@@ -7,8 +7,8 @@ from typing import Any
 
 from segnet_tf.errors import UserError
 from segnet_tf.evaluation.overlays import OPACITY
+from segnet_tf.inference.many.reading import Picture
 from segnet_tf.inference.predictor import Predictor
-from segnet_tf.inference.reading import Picture
 
 __all__ = ["Settings", "dependencies", "labelling"]
 
@@ -26,7 +26,7 @@ class Settings:
             white; None: those that the model was trained with.
         views: of test-time augmentation: names of
             `segnet_tf.inference.augmented.VIEWS`.
-        outputs: names of `segnet_tf.inference.results.OUTPUTS`.
+        outputs: names of `segnet_tf.inference.many.results.OUTPUTS`.
         format: "png" or "jpg" for pictures that show the photo; None: as the photo.
         opacity: of the tint in overlays, 0 to 1.
         palette: "safe": colours for the colour-blind; None: the model's.

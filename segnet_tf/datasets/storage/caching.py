@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from segnet_tf.datasets.dataset import Split
-from segnet_tf.datasets.disk_cache import decoded_bytes, on_disk
-from segnet_tf.datasets.native import Reader, reader
+from segnet_tf.datasets.storage.disk_cache import decoded_bytes, on_disk
+from segnet_tf.datasets.storage.native import Reader, reader
 
 __all__ = [
     "MEMORY_BYTES",
@@ -27,7 +27,7 @@ def cached_reader(split: Split, cache: str) -> Reader:
         cache: "memory", "disk" or "none".
 
     Raises:
-        UserError: as `segnet_tf.datasets.disk_cache.on_disk`.
+        UserError: as `segnet_tf.datasets.storage.disk_cache.on_disk`.
     """
     if cache == "disk":
         split = on_disk(split)

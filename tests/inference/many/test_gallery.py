@@ -11,8 +11,8 @@ from PIL import Image
 
 from benchmarks.chromium import PROGRAM, Chromium
 from segnet_tf.datasets.synthetic import INFO
-from segnet_tf.inference.gallery import write_gallery
-from segnet_tf.inference.results import Results
+from segnet_tf.inference.many.gallery import write_gallery
+from segnet_tf.inference.many.results import Results
 
 NAMES = ["a", "sub/b <script>alert(1)</script>", "c%20#?'\"", "ü 東", "d" * 60]
 

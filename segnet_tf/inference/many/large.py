@@ -13,15 +13,15 @@ from segnet_tf.errors import UserError
 from segnet_tf.evaluation.overlays import line_scale, tinted
 from segnet_tf.evaluation.visualize import colour_labels
 from segnet_tf.files import replacing
-from segnet_tf.inference.predictor import Predictor
-from segnet_tf.inference.stream import IN_FLIGHT, overlapped
-from segnet_tf.inference.tiff import (
+from segnet_tf.inference.many.stream import IN_FLIGHT, overlapped
+from segnet_tf.inference.many.tiff import (
     GEO_TAGS,
     TILE,
     LargeTiff,
     label_rows,
     write_strips,
 )
+from segnet_tf.inference.predictor import Predictor
 from segnet_tf.inference.tiling import Tile
 
 __all__ = ["is_large", "label_large"]

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from segnet_tf.files import replacing
-from segnet_tf.inference.results import Results
-from segnet_tf.inference.sources import is_video
+from segnet_tf.inference.many.results import Results
+from segnet_tf.inference.many.sources import is_video
 
 __all__ = ["write_gallery"]
 
@@ -24,7 +24,7 @@ def write_gallery(path: Path, rows: Iterable[dict[str, Any]], results: Results) 
 
     Args:
         path: of the page, in the folder of the results.
-        rows: as `segnet_tf.inference.record.Record.rows` gives them.
+        rows: as `segnet_tf.inference.many.record.Record.rows` gives them.
         results: says which files there are.
 
     Raises:

@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from segnet_tf.datasets.dataset import DatasetInfo, MissingSplit, Place, Split, Stored
-from segnet_tf.datasets.plain_files import KINDS, plain_file
+from segnet_tf.datasets.storage.plain_files import KINDS, plain_file
 from segnet_tf.errors import UserError
 from segnet_tf.files import unfinished, write_json
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from segnet_tf.errors import UserError
-from segnet_tf.inference.reading import Picture, Reader
+from segnet_tf.inference.many.reading import Picture, Reader
 from segnet_tf.inference.resizing import resized_strips
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import IO, Any
 from segnet_tf.datasets.dataset import DatasetInfo
 from segnet_tf.errors import UserError
 from segnet_tf.files import replacing
-from segnet_tf.inference.reading import Picture
+from segnet_tf.inference.many.reading import Picture
 
 __all__ = ["Record"]
 

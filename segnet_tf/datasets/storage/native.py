@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from segnet_tf.datasets.dataset import Split, Stored
-from segnet_tf.datasets.plain_files import KINDS, Plain, plain_file
+from segnet_tf.datasets.storage.plain_files import KINDS, Plain, plain_file
 
 __all__ = ["Reader", "reader"]
 

@@ -14,10 +14,10 @@ from PIL import Image
 from segnet_tf.commands.predict import predict_files
 from segnet_tf.datasets.synthetic import INFO, draw_scene
 from segnet_tf.errors import UserError
-from segnet_tf.inference import video as video_module
+from segnet_tf.inference.many import video as video_module
+from segnet_tf.inference.many.video import Video, smoothed, upright
 from segnet_tf.inference.model_file import SHIPPED_MODEL
 from segnet_tf.inference.predictor import Predictor
-from segnet_tf.inference.video import Video, smoothed, upright
 
 av = pytest.importorskip("av")
 
@@ -136,9 +136,9 @@ CAMERA = """
 import sys
 from segnet_tf.commands import predict
 from segnet_tf.console import cli
-from segnet_tf.inference import sources, video
+from segnet_tf.inference.many import sources, video
 video.DEVICES = {"testsrc": "lavfi"}
-from segnet_tf.inference import labeller
+from segnet_tf.inference.many import labeller
 labeller.is_video = lambda path: True
 cli.run(lambda: predict.main(sys.argv[1:]), "segnet predict")
 """
