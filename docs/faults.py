@@ -32,7 +32,7 @@ from segnet_tf.datasets.dataset import listed_lines
 from segnet_tf.datasets.images import read_image
 from segnet_tf.datasets.masks import read_mask
 from segnet_tf.errors import UserError
-from segnet_tf.files import replacing
+from segnet_tf.files import FolderLock, replacing
 from segnet_tf.inference.model_file import SHIPPED_MODELS, load_model, read_labels
 from segnet_tf.inference.tflite_metadata import read_metadata
 
@@ -168,6 +168,28 @@ def taken() -> list[str]:
     return training()
 
 
+def in_use() -> list[str]:
+    """A run's folder that another process has locked."""
+    lock = FolderLock(Path("run"))
+    lock.acquire()
+    HELD.append(lock)
+    return training()
+
+
+HELD: list[FolderLock] = []
+"""Kept, since a lock that nobody holds is open."""
+
+
+def resumed(config: str, checkpoint: bytes = b"") -> list[str]:
+    """A run whose folder holds these files, to go on with."""
+    folder = Path("run/checkpoint")
+    folder.mkdir(parents=True)
+    Path("run/config.json").write_text(config)
+    if checkpoint:
+        (folder / "epoch-00001.keras").write_bytes(checkpoint)
+    return [*training(), "--resume"]
+
+
 FAULTS: dict[str, list[Fault]] = {
     "Around a command": [
         Fault("a notebook's matplotlib", photo, (("MPLBACKEND", "module://inline"),)),
@@ -233,6 +255,25 @@ FAULTS: dict[str, list[Fault]] = {
             zipfile.ZIP_BZIP2)),
         Fault("images of 10^6 squared", lambda: with_labels(
             image_size=[10**6, 10**6])),
+    ],
+    "Training": [
+        Fault("another process in the run's folder", in_use, heavy=True),
+        Fault("--resume, and config.json is no JSON", lambda: resumed("{"), heavy=True),
+        Fault("--resume, and the batch is another", lambda: resumed(
+            '{"optimization": {"batch_size": 4}}'), heavy=True),
+        Fault("--resume, and the only checkpoint is damaged", lambda: resumed(
+            '{"data": {"train_split": "train:8", "val_split": "val:2"}, '
+            '"optimization": {"epochs": 1}, "run": {"validate_every": 1}}',
+            b"PK"), heavy=True),
+        Fault("--workers without --index", lambda: [
+            *training(), "--workers", "a:1,b:2"]),
+        Fault("a worker's address without a port", lambda: [
+            *training(), "--workers", "a,b", "--index", "0"]),
+        Fault("a TF_CONFIG with parameter servers", training, ((
+            "TF_CONFIG", '{"cluster": {"ps": ["a:1"], "worker": ["b:1", "c:1"]}, '
+            '"task": {"type": "ps", "index": 0}}'),)),
+        Fault("more devices than there are", lambda: [
+            *training(), "--devices", "64"], heavy=True),
     ],
     "Data": [
         Fault("no such folder", lambda: ["data", "folder", "--data-dir", "nowhere"]),

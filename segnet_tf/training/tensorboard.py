@@ -1,7 +1,9 @@
-"""Pictures of validation images in TensorBoard, and one line if it cannot write."""
+"""Curves and pictures of validation images in TensorBoard."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,8 +15,54 @@ from segnet_tf.errors import UserError
 from segnet_tf.evaluation.labelling import label_function
 from segnet_tf.evaluation.visualize import comparison_sheet
 from segnet_tf.metrics.confusion import Scores, confusion_matrix
+from segnet_tf.training.run_folder import Run
 
-__all__ = ["Panels", "writing_errors"]
+__all__ = ["Curves", "Panels", "writing_errors"]
+
+PARTS = ("train", "validation")
+
+
+class Curves(keras.callbacks.Callback):
+    """Shows the history of a run in TensorBoard.
+
+    Each start writes all of it anew. Keras' own callback adds files at each start, so
+    that a run that is stopped often has many, and shows epochs twice.
+
+    Args:
+        folder: for the event files.
+        run: its rows are the epochs that are finished.
+    """
+
+    def __init__(self, folder: Path, run: Run):
+        super().__init__()
+        self.folder = folder
+        self.run = run
+        self.writers: dict[str, Any] = {}
+
+    def on_train_begin(self, logs=None):
+        for part in PARTS:
+            shutil.rmtree(self.folder / part, ignore_errors=True)
+            writer = tf.summary.create_file_writer(str(self.folder / part))
+            self.writers[part] = writer
+        for row in self.run.rows:
+            self._write(row["epoch"] - 1, row)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._write(epoch, logs or {})
+
+    def _write(self, epoch: int, scores: Mapping[str, float]) -> None:
+        for name, value in scores.items():
+            part = PARTS[name.startswith("val_")]
+            if name not in ("epoch", "seconds"):
+                with self.writers[part].as_default():
+                    tag = f"epoch_{name.removeprefix('val_')}"
+                    tf.summary.scalar(tag, value, step=epoch)
+        for writer in self.writers.values():
+            writer.flush()
+
+    def on_train_end(self, logs=None):
+        for writer in self.writers.values():
+            writer.close()
 
 
 class Panels(keras.callbacks.Callback):
@@ -31,7 +79,9 @@ class Panels(keras.callbacks.Callback):
         places = np.linspace(0, len(split) - 1, min(count, len(split)))
         self.indices = places.round().astype(int).tolist()
         self.split = split
-        self.writer = tf.summary.create_file_writer(str(folder))
+        self.folder = folder
+        # A start without a validation leaves no file.
+        self.writer: Any = None
         self.predict: Any = None  # set when training begins
         self.epoch = 0
 
@@ -42,6 +92,7 @@ class Panels(keras.callbacks.Callback):
         self.epoch = epoch
 
     def on_test_end(self, logs=None):
+        self.writer = self.writer or tf.summary.create_file_writer(str(self.folder))
         for index in self.indices:
             image, truth = self.split.read(index)
             panel = self._panel(index, image, truth, self.predict(image[None])[0])
@@ -60,7 +111,8 @@ class Panels(keras.callbacks.Callback):
         return np.asarray(comparison_sheet([row], split.labels))
 
     def on_train_end(self, logs=None):
-        self.writer.close()
+        if self.writer:
+            self.writer.close()
 
 
 @contextmanager

@@ -44,7 +44,7 @@ from segnet_tf.training.memory import say_memory
 from segnet_tf.training.optimizers import decay_kernels_only
 from segnet_tf.training.replicas import Replicas
 from segnet_tf.training.run_folder import Run
-from segnet_tf.training.tensorboard import Panels, writing_errors
+from segnet_tf.training.tensorboard import Curves, Panels, writing_errors
 
 __all__ = ["callbacks_of", "train"]
 
@@ -270,7 +270,7 @@ def callbacks_of(config, run, train_split, val_split, steps) -> list:
     folder = run.folder / "tensorboard"
     callbacks = [LossGuard(run, names, steps, config.optimization.accumulate)]
     if run.writes:
-        callbacks.append(keras.callbacks.TensorBoard(folder, write_graph=False))
+        callbacks.append(Curves(folder, run))
     if val_split:
         # All processes take part in reading a metric.
         callbacks.append(ClassWatch(val_split.info.classes))

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -22,7 +23,7 @@ from segnet_tf.training.config import TrainConfig
 from segnet_tf.training.diagnostics import ClassWatch, LossGuard, ReadingWatch
 from segnet_tf.training.pixel_loss import PixelLoss
 from segnet_tf.training.run_folder import Run
-from segnet_tf.training.tensorboard import Panels
+from segnet_tf.training.tensorboard import Curves, Panels
 from segnet_tf.training.trainer import callbacks_of
 
 INFO = DatasetInfo("toy", ("sky", "road", "car"), ((9, 9, 200), (90, 0, 90), (9, 9, 9)))
@@ -267,6 +268,24 @@ def summaries(folder) -> list:
     records = tf.data.TFRecordDataset(files).as_numpy_iterator()
     events = [Event.FromString(record) for record in records]
     return [(event.step, value) for event in events for value in event.summary.value]
+
+
+def test_each_start_shows_the_whole_history_in_one_file(tmp_path):
+    rows = [
+        {"epoch": 1, "loss": 2.0, "seconds": 9.0},
+        {"epoch": 2, "loss": 1.0, "val_loss": 3.0, "seconds": 9.0},
+    ]
+    for start in (1, 2):
+        callback = Curves(tmp_path, SimpleNamespace(rows=rows[:start]))
+        callback.on_train_begin()
+        callback.on_epoch_end(start, {"loss": 0.5})
+        callback.on_train_end()
+        assert len(list((tmp_path / "train").iterdir())) == 1
+    found = [(step, value.tag) for step, value in summaries(tmp_path / "train")]
+    assert found == [(epoch, "epoch_loss") for epoch in (0, 1, 2)]
+    [(step, value)] = summaries(tmp_path / "validation")
+    assert (step, value.tag) == (1, "epoch_loss")
+    assert tf.io.decode_raw(value.tensor.tensor_content, tf.float32) == 3.0
 
 
 def test_tensorboard_gets_scalars_and_panels_at_validated_epochs(run):

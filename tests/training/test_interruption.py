@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from types import SimpleNamespace
 
 import keras
@@ -127,7 +128,9 @@ def test_a_signal_in_a_validation_finishes_the_epoch(tmp_path, monkeypatch):
 def test_checkpoints_from_time_to_time():
     for minutes, expected in ((1e-9, [3, 4, 5]), (60.0, []), (0.0, [])):
         saved = []
-        run = SimpleNamespace(step=2, save_step=lambda _, step, s=saved: s.append(step))
+        run = SimpleNamespace(
+            step=2, writes=True, save_step=lambda _, step, s=saved: s.append(step)
+        )
         callback = StepCheckpoint(run, 6, minutes)
         callback.set_model(None)
         for batch in range(4):
@@ -181,4 +184,45 @@ def test_a_deterministic_run_is_the_same_bit_for_bit(tmp_path):
         np.testing.assert_array_equal(one, other, err_msg=one.path)
     slots = [end.optimizer.variables for end in ends]
     for one, other in zip(*slots, strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=one.path)
+
+
+@pytest.mark.slow
+def test_fifty_kills_at_random_moments(tmp_path, rng):
+    """Nothing is lost or left behind, and the end is that of an unbroken run."""
+    words = (
+        "--train-split train:16 --val-split val:2 --crop 32x48 --batch-size 2 "
+        "--epochs 25 --model segnet_basic --deterministic --checkpoint-minutes 0.0001"
+    )
+    command = [sys.executable, str(ROOT / "train.py"), *words.split()]
+    start = time.monotonic()
+    subprocess.run([*command, "--output=whole"], cwd=tmp_path, check=True)
+    seconds = time.monotonic() - start
+    run, kept = tmp_path / "cut", b""
+    for _ in range(50):
+        process = subprocess.Popen(
+            [*command, "--output=cut", "--resume"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        # Half of the kills hit imports and the first step.
+        time.sleep(rng.uniform(0, min(seconds, 20)))
+        process.kill()
+        text = process.communicate()[0].decode()
+        assert "Traceback" not in text and "error" not in text, text
+        found = checkpoints(run / "checkpoint") if run.is_dir() else []
+        assert not found or any(each.rows() is not None for each in found)
+        if kept:
+            with zipfile.ZipFile(run / "model.keras") as archive:
+                assert archive.testzip() is None
+        kept = (run / "model.keras").read_bytes() if found and found[-1].epoch else b""
+        if found and found[-1].epoch == 25:
+            break
+    subprocess.run([*command, "--output=cut", "--resume"], cwd=tmp_path, check=True)
+    assert not list(run.rglob(".writing-*"))
+    assert len(list((run / "checkpoint").iterdir())) == 2
+    assert rows(tmp_path / "whole") == rows(run)
+    ends = [load_model(each / "model.keras") for each in (tmp_path / "whole", run)]
+    for one, other in zip(ends[0].weights, ends[1].weights, strict=True):
         np.testing.assert_array_equal(one, other, err_msg=one.path)
