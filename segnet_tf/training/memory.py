@@ -14,8 +14,9 @@ PROCESS = 950 * 2**20
 """Bytes of Python, TensorFlow, its graphs and workspaces: 850 to 1,000 MiB in eight
 runs of five networks on a CPU."""
 
-COPIES = {"adamw": 4, "sgd": 3}
-"""Arrays of the size of each weight: itself, its gradient, the optimizer's slots."""
+COPIES = {"sgd": 3}
+"""Arrays of the size of each weight: itself, its gradient, the optimizer's slots; 4 for
+an optimizer that is not here, as for Adam's two slots."""
 
 _LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
@@ -33,7 +34,8 @@ def needed(model: keras.Model, config: TrainConfig) -> int:
         config: the crop, the batch and the optimizer.
     """
     options = config.optimization
-    copies = COPIES[options.optimizer] + (options.ema > 0) + (options.accumulate > 1)
+    copies = COPIES.get(options.optimizer, 4)
+    copies += (options.ema > 0) + (options.accumulate > 1)
     return PROCESS + copies * 4 * model.count_params() + _outputs(model, config)
 
 
