@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from segnet_tf.errors import UserError
 from segnet_tf.evaluation.visualize import class_shares
@@ -25,9 +25,6 @@ from segnet_tf.inference.many.sources import Source, is_video
 from segnet_tf.inference.many.stream import Prediction, in_stream
 from segnet_tf.inference.model_file import find_model
 from segnet_tf.inference.predictor import Predictor
-
-if TYPE_CHECKING:
-    import apache_beam
 
 __all__ = ["Labelled", "label_files"]
 
@@ -41,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 class Labelled(NamedTuple):
-    """What comes out of `label_files`.
+    """What comes out of `label_files`: two PCollections.
 
     Attributes:
         records: a dictionary for each picture: "path"; "name" of its results in the
@@ -52,8 +49,8 @@ class Labelled(NamedTuple):
             one line.
     """
 
-    records: "apache_beam.PCollection"
-    faults: "apache_beam.PCollection"
+    records: Any
+    faults: Any
 
 
 def label_files(
@@ -62,8 +59,8 @@ def label_files(
     model: str | None = None,
     settings: Settings | None = None,
     threads: int = 1,
-) -> "apache_beam.PTransform":
-    """A transform that labels files; it is applied to a pipeline and gives `Labelled`.
+) -> Any:
+    """A Beam PTransform that labels files; a pipeline is its input.
 
     The results of `<root>/a/b.jpg` are `<output>/a/b.jpg_labels.png` and so on, where
     the root is the folder that all patterns have in common. The file is done if
@@ -79,6 +76,9 @@ def label_files(
             it under the same name, the one that starts the pipeline, too.
         settings: see `Settings`; None: labels are written, and nothing else.
         threads: CPU threads of each worker process.
+
+    Returns:
+        A transform that gives `Labelled`.
 
     Raises:
         UserError: if Apache Beam is not installed, if there is no such model, if the

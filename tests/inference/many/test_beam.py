@@ -335,7 +335,7 @@ def test_a_killed_worker_ends_the_run_and_the_next_one_does_the_rest(beam, tmp_p
     (tmp_path / "photos" / "broken.jpg").write_bytes(b"no picture")
     output = tmp_path / "out"
     options = "--runner=DirectRunner --direct_running_mode=multi_processing"
-    command = [sys.executable, "label.py", "photos/**.jpg", "out", *options.split()]
+    command = [sys.executable, "label.py", "out", "photos/**.jpg", *options.split()]
 
     def started() -> subprocess.Popen:
         return subprocess.Popen(
@@ -376,8 +376,7 @@ def test_a_killed_worker_ends_the_run_and_the_next_one_does_the_rest(beam, tmp_p
     lines = {
         name: [
             json.loads(line)
-            for part in (tmp_path / "out").glob(f"{name}-*")
-            for line in part.read_text().splitlines()
+            for line in (output / f"{name}.jsonl").read_text().splitlines()
         ]
         for name in ("records", "faults")
     }
