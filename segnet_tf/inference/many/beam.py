@@ -82,8 +82,9 @@ def label_files(
 
     Raises:
         UserError: if Apache Beam is not installed, if there is no such model, if the
-            settings are not for Beam, or if a place is on HDFS. A worker raises it if
-            its model has other contents, or if results cannot be written.
+            settings are not for Beam, if a place is on HDFS, or if the pictures lie in
+            the output folder. A worker raises it if its model has other contents, or
+            if results cannot be written.
     """
     try:
         import apache_beam as beam
@@ -95,9 +96,12 @@ def label_files(
     if not patterns or isinstance(patterns, str):
         raise UserError(f"patterns: {patterns!r}, must be a list that names some")
     *places, output = map(buckets.absolute, (*patterns, output))
+    root = buckets.common_folder(places)
+    if root.startswith(f"{output}/"):
+        raise UserError(f"{output}: the pictures lie in it: choose another output")
     # What is wrong with the model or the settings is found here, not by a worker.
     by = _Labeller(model, settings, threads).by
-    root, shared = buckets.common_folder(places), beam.utils.shared.Shared()
+    shared = beam.utils.shared.Shared()
     task = _Task(root, output, model, settings, threads, by, shared)
 
     def expand(pipeline) -> Labelled:

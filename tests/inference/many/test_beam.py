@@ -238,6 +238,8 @@ def test_a_model_of_other_contents_has_another_digest(beam, tmp_path):
     [
         ([], "out", MODEL, None, r"patterns: \[\]"),
         ("a/*.jpg", "out", MODEL, None, "must be a list"),
+        (["a/b/*.jpg"], "a", MODEL, None, "the pictures lie in it"),
+        (["gs://a/b/*.jpg"], "gs://a/b/", MODEL, None, "gs://a/b: the pictures lie"),
         (["a"], "out", "nothing", None, "nothing: no model there"),
         (["a"], "hdfs://node/out", MODEL, None, "hdfs://node/out: not on HDFS"),
         (["a"], "out", MODEL, Settings(samples=3), "not with Beam"),
