@@ -1,5 +1,5 @@
 """Labels many pictures in one go: files, folders, video, and images of any size.
 
 sources -> reading -> the network -> results; `stream` lets the steps overlap, `record`
-knows what is done.
+knows what is done. `beam` does the same on many machines.
 """
