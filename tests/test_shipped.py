@@ -16,7 +16,11 @@ from segnet_tf.inference.model_file import load_model
 from segnet_tf.inference.predictor import Predictor
 
 FOLDERS = sorted(path for path in (ROOT / "saved_models").iterdir() if path.is_dir())
-SIZES = {"segnet_lite_camvid": (352, 480), "segnet_lite_synthetic": (192, 256)}
+SIZES = {
+    "segnet_lite_camvid": (352, 480),
+    "segnet_lite_streets": (352, 480),
+    "segnet_lite_synthetic": (192, 256),
+}
 each = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 
 
@@ -30,9 +34,8 @@ def scores_of(folder) -> dict:
     return json.loads((folder / "metrics.json").read_text())
 
 
-def test_there_are_two():
-    names = [folder.name for folder in FOLDERS]
-    assert names == ["segnet_lite_camvid", "segnet_lite_synthetic"]
+def test_there_are_three():
+    assert [folder.name for folder in FOLDERS] == list(SIZES)
 
 
 def percent(value: float) -> str:
@@ -135,8 +138,9 @@ def test_synthetic_scores_are_reached():
 
 
 @pytest.mark.slow
-def test_camvid_scores_are_reached(camvid_dir):
-    folder = ROOT / "saved_models" / "segnet_lite_camvid"
+@pytest.mark.parametrize("name", ["segnet_lite_camvid", "segnet_lite_streets"])
+def test_camvid_scores_are_reached(name, camvid_dir):
+    folder = ROOT / "saved_models" / name
     split = datasets.load("camvid", "val", camvid_dir)
     found = evaluate(load_model(folder / "model.keras"), split).scores
     assert found.mean_iou == pytest.approx(scores_of(folder)["mean_iou"], abs=2e-3)
