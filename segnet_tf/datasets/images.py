@@ -14,8 +14,10 @@ from segnet_tf.errors import UserError
 __all__ = [
     "CHANNELS",
     "IMAGE_SUFFIXES",
+    "UNKNOWN_WHITE",
     "deep_pixels",
     "grey",
+    "on_white",
     "pixels_of",
     "raw_mode",
     "read_image",
@@ -30,9 +32,15 @@ CHANNELS = {1: "grey", 3: "RGB", 4: "RGB and a fourth, stored as alpha"}
 
 IMAGE_SUFFIXES = frozenset(
     ".png .jpg .jpeg .bmp .gif .tif .tiff .webp .avif .jp2 .ppm .pgm .pbm .heic "
-    ".heif".split()
+    ".heif .jfif".split()
 )
 """Lower-case suffixes of image files."""
+
+UNKNOWN_WHITE = (
+    "32-bit pixels have no known white: give --range LOW-HIGH, or save it with 8 or 16 "
+    "bits"
+)
+"""The fault of an image whose values may have any range."""
 
 _ROWS = 64
 """Rows that are scaled at a time: their copies in float64 stay small."""
@@ -105,7 +113,7 @@ def pixels_of(
         turned = upright(image)
     if channels == 4:
         return _stored_rgba(turned)
-    return grey(_rgb(turned)) if channels == 1 else _rgb(turned)
+    return grey(on_white(turned)) if channels == 1 else on_white(turned)
 
 
 def deep_pixels(path: str | os.PathLike) -> np.ndarray | None:
@@ -223,7 +231,8 @@ def _turned(pixels: Image.Image, tagged: Image.Image) -> Image.Image:
     return pixels if turn is None else pixels.transpose(turn)
 
 
-def _rgb(image: Image.Image) -> np.ndarray:
+def on_white(image: Image.Image) -> np.ndarray:
+    """The pixels of a decoded image, laid on white, as RGB: uint8 (H, W, 3)."""
     if image.mode.startswith("I") or image.mode == "F":
         grey = Image.fromarray(_eight_bits(np.asarray(image)))
         return np.asarray(grey.convert("RGB"))
@@ -247,8 +256,5 @@ def _eight_bits(pixels: np.ndarray) -> np.ndarray:
     """Scales 16 bits to 8; Pillow's own conversion clips at 255."""
     # In this form, NaN fails the comparison, too.
     if pixels.dtype.kind == "f" or not 0 <= pixels.min() <= pixels.max() <= 65535:
-        raise UserError(
-            "32-bit pixels have no known white: give --range LOW-HIGH, or save it with "
-            "8 or 16 bits"
-        )
+        raise UserError(UNKNOWN_WHITE)
     return scaled_to_bytes(pixels, (0, 65535))

@@ -97,7 +97,7 @@ def _too_large(error: Image.DecompressionBombError) -> str:
 
 def most_pixels() -> int:
     """The limit on the pixels of an image."""
-    return 2 * (Image.MAX_IMAGE_PIXELS or 0)
+    return int(2 * (Image.MAX_IMAGE_PIXELS or 0))
 
 
 def allow_pixels(number: int) -> None:
@@ -108,8 +108,8 @@ def allow_pixels(number: int) -> None:
     """
     if number < 1:
         raise UserError(f"--max-pixels: {number}, must be at least 1")
-    # Pillow warns from this number on, and refuses at its double.
-    Image.MAX_IMAGE_PIXELS = -(-number // 2)
+    # Pillow warns from this number on, and refuses above its double, which may be odd.
+    Image.MAX_IMAGE_PIXELS = number / 2  # pyright: ignore
 
 
 def _line(error: Exception) -> str:
