@@ -14,7 +14,6 @@ from segnet_tf.errors import UserError
 __all__ = [
     "CHANNELS",
     "IMAGE_SUFFIXES",
-    "UNKNOWN_WHITE",
     "deep_pixels",
     "grey",
     "on_white",
@@ -35,12 +34,6 @@ IMAGE_SUFFIXES = frozenset(
     ".heif .jfif".split()
 )
 """Lower-case suffixes of image files."""
-
-UNKNOWN_WHITE = (
-    "32-bit pixels have no known white: give --range LOW-HIGH, or save it with 8 or 16 "
-    "bits"
-)
-"""The fault of an image whose values may have any range."""
 
 _ROWS = 64
 """Rows that are scaled at a time: their copies in float64 stay small."""
@@ -256,5 +249,8 @@ def _eight_bits(pixels: np.ndarray) -> np.ndarray:
     """Scales 16 bits to 8; Pillow's own conversion clips at 255."""
     # In this form, NaN fails the comparison, too.
     if pixels.dtype.kind == "f" or not 0 <= pixels.min() <= pixels.max() <= 65535:
-        raise UserError(UNKNOWN_WHITE)
+        raise UserError(
+            "32-bit pixels have no known white: give --range LOW-HIGH, or save it with "
+            "8 or 16 bits"
+        )
     return scaled_to_bytes(pixels, (0, 65535))

@@ -46,10 +46,7 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
     except UnidentifiedImageError:
-        raise UserError(
-            f"{file}: not an image of a known format (PNG, JPEG, TIFF, WebP, ...), or "
-            "its beginning is damaged"
-        ) from None
+        raise UserError(f"{file}: {_unknown(file)}") from None
     except PermissionError:
         raise UserError(f"{file}: no permission to read it") from None
     except Image.DecompressionBombError as error:
@@ -81,6 +78,19 @@ def _formats(handle: BinaryIO) -> tuple[str, ...]:
 
 _HEIC = tuple(b"ftyp" + brand for brand in b"heic heix heim heis hevc mif1".split())
 """The beginnings of HEIC files, after their first four bytes."""
+
+
+def _unknown(file: Path) -> str:
+    with file.open("rb") as handle:
+        if handle.read(4) not in (b"II*\0", b"MM\0*"):
+            return (
+                "not an image of a known format (PNG, JPEG, TIFF, WebP, ...), or its "
+                "beginning is damaged"
+            )
+    return (
+        "a TIFF file with pixels of a kind that is not read, or a damaged one: save it "
+        "with 8 or 16 bits (predict --native reads other kinds, too)"
+    )
 
 
 def _too_large(error: Image.DecompressionBombError) -> str:

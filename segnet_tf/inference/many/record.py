@@ -150,6 +150,8 @@ class Record:
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         """The lines that are whole, of any settings, in their order."""
+        if os.path.lexists(self._path) and not self._path.is_file():
+            raise UserError(f"{self._path}: is no file: move it away")
         try:
             with self._path.open(encoding="utf-8", errors="replace") as file:
                 yield from filter(None, map(_row, file))

@@ -4,17 +4,13 @@ The package tifffile does it in plain Python, and imagecodecs decompresses; rast
 would bring all of GDAL. The tags that say where on the earth a picture lies are kept.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from segnet_tf.datasets.images import (
-    UNKNOWN_WHITE,
-    grey,
-    on_white,
-    scaled_to_bytes,
-)
+from segnet_tf.datasets.images import grey, on_white, scaled_to_bytes
 from segnet_tf.datasets.opening import most_pixels
 from segnet_tf.errors import UserError
 from segnet_tf.inference.many.reading import range_notice
@@ -27,6 +23,9 @@ GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737)
 _INVERTED, _GREY, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 _READ = (_INVERTED, _GREY, _RGB, _YCBCR)
 """Photometric interpretations that are read."""
+
+_ORIENTATION = 274
+"""A tag."""
 
 _JPEG = 7
 """A compression; its pixels come as RGB."""
@@ -142,24 +141,26 @@ class LargeTiff:
     def _colours(self, pixels: np.ndarray) -> np.ndarray:
         """RGB, uint8 (rows, width, 3), laid on white if there is an alpha."""
         bands = 3 if self._bands >= 3 else 1
-        if not self._has_alpha(bands):
+        if not (alpha := self._alpha(bands)):
             return np.ascontiguousarray(np.broadcast_to(
                 pixels[..., :bands], (*pixels.shape[:2], 3)
             ))  # fmt: skip
         seen = np.ascontiguousarray(pixels[..., : bands + 1])
-        if self._extra[:1] == [1]:  # colours are multiplied by alpha
+        if alpha == 1:  # colours are multiplied by it
             size = seen.shape[1::-1]
             return on_white(
                 Image.frombytes("RGBA", size, seen.tobytes(), "raw", "RGBa")
             )
         return on_white(Image.fromarray(seen))
 
-    def _has_alpha(self, bands: int) -> bool:
+    def _alpha(self, bands: int) -> int:
+        """The kind of alpha after so many bands, as the tag says; 0: there is none."""
         if self._page.dtype != np.uint8 and self._range is not None:
-            return False  # `read_image` does not count it, either
-        if self._extra:
-            return self._extra[0] != 0 and self._bands > bands
-        return self._bands == 4
+            return 0  # `read_image` does not count it, either
+        if not self._extra:
+            return 2 if self._bands == 4 else 0
+        further = self._extra[bands - (self._bands - len(self._extra)) :]
+        return further[0] if further else 0
 
     def _stored(self, start: int, stop: int) -> np.ndarray:
         if self._mapped is not None:
@@ -171,38 +172,54 @@ class LargeTiff:
         return self._bands == 1 or self._page.planarconfig == 1
 
     def _refuse(self) -> None:
-        page, width = self._page, self.shape[1]
-        tall = page.tilelength if page.is_tiled else page.rowsperstrip
-        piece = min(tall, self.shape[0]) * (page.tilewidth if page.is_tiled else width)
-        piece *= self._bands * page.dtype.itemsize if page.dtype is not None else 1
-        deep = page.dtype is not None and page.dtype != np.uint8
-        turned = page.tags.get(274)
-        checks = {
-            "fewer than 8 bits: save it with 8": page.bitspersample in range(1, 8),
-            "pixels of a kind that is not read": page.dtype is None
-            or page.dtype.kind not in "uif",
-            "colours in a palette: save it as RGB": page.photometric == _PALETTE,
-            "colours that are not read in strips (CMYK or others): save it as RGB":
-            page.photometric not in _READ
-            or (page.photometric == _YCBCR and page.compression != _JPEG),
-            "inverted grey of more than 8 bits: save it with black as 0":
-            page.photometric == _INVERTED and deep,
-            "grey multiplied by its alpha: save it as RGB":
-            self._bands == 2 and self._extra[:1] == [1],
-            "an orientation tag: save it upright":
-            turned is not None and turned.value != 1,
-            "bands in planes of their own: save it with interleaved bands":
+        for fault, holds in self._faults():
+            if holds:
+                self.close()
+                raise UserError(f"{self.path}: has {fault}")
+
+    def _faults(self) -> Iterator[tuple[str, bool]]:
+        page, photometric = self._page, self._page.photometric
+        few = page.bitspersample in range(1, 8)
+        yield "fewer than 8 bits: save it with 8", few
+        kind = None if page.dtype is None else page.dtype.kind
+        yield "pixels of a kind that is not read", kind not in ("u", "i", "f")
+        yield "colours in a palette: save it as RGB", photometric == _PALETTE
+        other = photometric == _YCBCR and page.compression != _JPEG
+        yield (
+            "colours that are not read in strips (CMYK or others): save it as RGB",
+            other or photometric not in _READ,
+        )
+        deep = page.dtype != np.uint8
+        yield (
+            "inverted grey of more than 8 bits: save it with black as 0",
+            photometric == _INVERTED and deep,
+        )
+        multiplied = self._bands == 2 and self._extra == [1]
+        yield "grey multiplied by its alpha: save it as RGB", multiplied
+        turned = page.tags.get(_ORIENTATION)
+        turned = turned is not None and turned.value != 1
+        yield "an orientation tag: save it upright", turned
+        yield (
+            "bands in planes of their own: save it with interleaved bands",
             not self._bands_last(),
-            f"{self._bands} bands, and the model needs 4":
-            self._channels == 4 and self._bands < 4,
-            UNKNOWN_WHITE: deep and page.dtype != np.uint16 and self._range is None,
-            "one piece, which would fill the memory: save it as a tiled TIFF":
-            piece > _MOST and not page.is_memmappable,
-        }  # fmt: skip
-        fault = next((fault for fault, holds in checks.items() if holds), None)
-        if fault is not None:
-            self.close()
-            raise UserError(f"{self.path}: has {fault}")
+        )
+        few = self._channels == 4 and self._bands < 4
+        yield f"{self._bands} bands, and the model needs 4", few
+        yield (
+            "values of which white is not known: give --range LOW-HIGH, or save it "
+            "with 8 or 16 bits",
+            deep and page.dtype != np.uint16 and self._range is None,
+        )
+        yield (
+            "one piece, which would fill the memory: save it as a tiled TIFF",
+            self._piece_bytes() > _MOST and not page.is_memmappable,
+        )
+
+    def _piece_bytes(self) -> int:
+        page, (height, width) = self._page, self.shape
+        tall = page.tilelength if page.is_tiled else page.rowsperstrip
+        pixels = min(tall, height) * (page.tilewidth if page.is_tiled else width)
+        return pixels * self._bands * page.dtype.itemsize
 
     def _decoded(self, start: int, stop: int) -> np.ndarray:
         page, (_, width) = self._page, self.shape

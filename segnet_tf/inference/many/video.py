@@ -59,7 +59,8 @@ class Labelled:
 
     def __str__(self) -> str:
         pace = 1000 * self.seconds / max(1, self.frames)
-        return f"{self.target}: {self.frames} frames, {pace:.0f} ms a frame"
+        count = "1 frame" if self.frames == 1 else f"{self.frames} frames"
+        return f"{self.target}: {count}, {pace:.0f} ms a frame"
 
 
 class Video:

@@ -179,8 +179,11 @@ def test_an_output_that_is_no_folder(photo):
         with pytest.raises(UserError, match=r"x.png: is no folder: choose another"):
             run("x.png", output=output)
     os.makedirs("out/.done.jsonl")
-    with pytest.raises(UserError, match=r".done.jsonl: cannot be read \(Is a dir"):
-        run("x.png")
+    os.makedirs("endless")
+    os.symlink("/dev/zero", "endless/.done.jsonl")
+    for output in ("out", "endless"):
+        with pytest.raises(UserError, match=r".done.jsonl: is no file: move it away"):
+            run("x.png", output=output)
 
 
 def test_lines_that_are_not_whole_are_passed_over(photo, capsys):

@@ -141,13 +141,29 @@ def test_pixels_are_those_of_the_normal_reader(tmp_path, scene, kind, channels):
     source.close()
 
 
+def test_an_alpha_after_bands_without_names(tmp_path, scene):
+    """As GDAL writes four bands: grey, two more, and an alpha."""
+    alpha = np.full((*scene.shape[:2], 1), 51, np.uint8)
+    path, kinds = str(tmp_path / "x.tif"), ["unspecified", "unspecified", "unassalpha"]
+    tifffile.imwrite(
+        path, np.concatenate([scene, alpha], -1), photometric="minisblack",
+        planarconfig="contig", extrasamples=kinds,
+    )  # fmt: skip
+    source = LargeTiff(path, 3, None)
+    expected = 255 - (255 - scene.astype(float)) * 51 / 255
+    np.testing.assert_allclose(source.rows(0, 333), expected, atol=1)
+    source.close()
+
+
 def test_values_of_which_white_is_unknown(tmp_path, scene, capsys):
     path, out = str(tmp_path / "x.tif"), tmp_path / "out"
     for kind in (np.float32, np.int16):
         pixels = scene.astype(kind)
         tifffile.imwrite(path, pixels, photometric="rgb")
-        with pytest.raises(UserError, match="x.tif: has 32-bit .*give --range"):
+        with pytest.raises(UserError, match="x.tif: has values of .*give --range"):
             predict_files([path], MODEL, out, native=True)
+        with pytest.raises(UserError, match="x.tif: a TIFF file with .*--native"):
+            predict_files([path], MODEL, out)
         source = LargeTiff(path, 3, (0, 255))
         np.testing.assert_array_equal(source.rows(3, 9), scene[3:9])
         source.close()
