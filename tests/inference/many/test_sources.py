@@ -127,7 +127,10 @@ def test_a_hundred_thousand_files(here, tmp_path):
     assert kept <= most < 200 * 100_000 and len(found) == 100_000
 
 
-def test_what_a_video_is():
+def test_what_a_video_is(here):
+    here("p/a.wmv", "p/b.3gp", "p/c.jfif", "p/code.ts")
+    assert set(named("p")) == {"p/a.wmv", "p/b.3gp", "p/c.jfif"}
+    assert set(named("p/code.ts")) == {"p/code.ts"} and is_video("p/code.ts")
     assert is_video("a/b.MP4") and is_video("/dev/video0") and not is_video("a.gif")
 
 
