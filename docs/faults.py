@@ -232,6 +232,13 @@ FAULTS: dict[str, list[Fault]] = {
             ["predict", "d", "--output", "d", "--model", "synthetic"])[-1]),
         Fault("a result on top of an input", lambda: (
             photo("a_labels.png"), [*photo(), "a_labels.png", "--output", "."])[-1]),
+        Fault("a page of somebody else in the output folder", lambda: (
+            os.mkdir("web"), Path("web/index.html").write_text("<title>Mine</title>"),
+            [*photo(), "--output", "web"])[-1]),
+        Fault("an output folder that is a file", lambda: [
+            *photo(), "--output", "a.png"]),
+        Fault("a record of what is done that is a folder", lambda: (
+            os.makedirs("predictions/.done.jsonl"), photo())[-1]),
         Fault("an output of an unknown kind", lambda: [*photo(), "--write", "dreams"]),
         Fault("a text called .mp4", lambda: with_bytes("a.mp4", b"hello")),
         Fault("a TIFF of bands in planes, to be labelled in strips", planar_tiff),

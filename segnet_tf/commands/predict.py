@@ -57,7 +57,8 @@ def main(arguments: list[str] | None = None) -> None:
     samples = found.samples
     if samples is None and found.uncertainty:
         samples = DEFAULT_SAMPLES
-    from segnet_tf.inference.many.results import parsed_outputs
+    from segnet_tf.inference.augmented import VIEWS
+    from segnet_tf.inference.many.results import parsed_names, parsed_outputs
 
     faults = predict_files(
         found.images,
@@ -69,9 +70,9 @@ def main(arguments: list[str] | None = None) -> None:
         samples=samples,
         uncertainty=found.uncertainty,
         value_range=None if found.range is None else checked_range(found.range),
-        views=tuple(found.tta.split(",")) if found.tta else (),
+        views=parsed_names("--tta", found.tta, VIEWS) if found.tta else (),
         outputs=parsed_outputs(found.write),
-        format=found.format,
+        format=found.format and found.format.lower().removeprefix("."),
         opacity=found.alpha,
         palette=found.palette,
         smooth=found.smooth,
@@ -215,13 +216,13 @@ def _add_writing(group) -> None:
 
 
 def _with_dashed_files(arguments: list[str]) -> list[str]:
-    """Puts ./ before file names that begin with a dash, so that they are no options.
+    """Puts ./ before names that begin with a dash and are there: they are no options.
 
-    A shell makes such names from *.png.
+    A shell makes such names from *.
     """
     return [
         os.path.join(os.curdir, argument)
-        if argument.startswith("-") and os.path.isfile(argument)
+        if argument.startswith("-") and argument != "-" and os.path.exists(argument)
         else argument
         for argument in arguments
     ]

@@ -33,10 +33,10 @@ class Progress:
         elif line:
             self.say(line)
 
-    def skip(self) -> None:
-        """One less is to be done."""
+    def expect(self, more: int) -> None:
+        """So many more are to be done than was said; fewer, if it is negative."""
         if self._bar is not None and self._bar.total:
-            self._bar.total -= 1
+            self._bar.total += more
 
     def say(self, line: str, error: bool = False) -> None:
         """Prints a line to standard output, or to standard error.

@@ -16,6 +16,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "deep_pixels",
     "grey",
+    "on_white",
     "pixels_of",
     "raw_mode",
     "read_image",
@@ -30,7 +31,7 @@ CHANNELS = {1: "grey", 3: "RGB", 4: "RGB and a fourth, stored as alpha"}
 
 IMAGE_SUFFIXES = frozenset(
     ".png .jpg .jpeg .bmp .gif .tif .tiff .webp .avif .jp2 .ppm .pgm .pbm .heic "
-    ".heif".split()
+    ".heif .jfif".split()
 )
 """Lower-case suffixes of image files."""
 
@@ -105,7 +106,7 @@ def pixels_of(
         turned = upright(image)
     if channels == 4:
         return _stored_rgba(turned)
-    return grey(_rgb(turned)) if channels == 1 else _rgb(turned)
+    return grey(on_white(turned)) if channels == 1 else on_white(turned)
 
 
 def deep_pixels(path: str | os.PathLike) -> np.ndarray | None:
@@ -223,7 +224,8 @@ def _turned(pixels: Image.Image, tagged: Image.Image) -> Image.Image:
     return pixels if turn is None else pixels.transpose(turn)
 
 
-def _rgb(image: Image.Image) -> np.ndarray:
+def on_white(image: Image.Image) -> np.ndarray:
+    """The pixels of a decoded image, laid on white, as RGB: uint8 (H, W, 3)."""
     if image.mode.startswith("I") or image.mode == "F":
         grey = Image.fromarray(_eight_bits(np.asarray(image)))
         return np.asarray(grey.convert("RGB"))

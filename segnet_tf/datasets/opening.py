@@ -46,10 +46,7 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
     except UnidentifiedImageError:
-        raise UserError(
-            f"{file}: not an image of a known format (PNG, JPEG, TIFF, WebP, ...), or "
-            "its beginning is damaged"
-        ) from None
+        raise UserError(f"{file}: {_unknown(file)}") from None
     except PermissionError:
         raise UserError(f"{file}: no permission to read it") from None
     except Image.DecompressionBombError as error:
@@ -83,6 +80,19 @@ _HEIC = tuple(b"ftyp" + brand for brand in b"heic heix heim heis hevc mif1".spli
 """The beginnings of HEIC files, after their first four bytes."""
 
 
+def _unknown(file: Path) -> str:
+    with file.open("rb") as handle:
+        if handle.read(4) not in (b"II*\0", b"MM\0*"):
+            return (
+                "not an image of a known format (PNG, JPEG, TIFF, WebP, ...), or its "
+                "beginning is damaged"
+            )
+    return (
+        "a TIFF file with pixels of a kind that is not read, or a damaged one: save it "
+        "with 8 or 16 bits (predict --native reads other kinds, too)"
+    )
+
+
 def _too_large(error: Image.DecompressionBombError) -> str:
     found = re.search(r"\((\d+) pixels", str(error))
     if found is None:
@@ -97,7 +107,7 @@ def _too_large(error: Image.DecompressionBombError) -> str:
 
 def most_pixels() -> int:
     """The limit on the pixels of an image."""
-    return 2 * (Image.MAX_IMAGE_PIXELS or 0)
+    return int(2 * (Image.MAX_IMAGE_PIXELS or 0))
 
 
 def allow_pixels(number: int) -> None:
@@ -108,8 +118,8 @@ def allow_pixels(number: int) -> None:
     """
     if number < 1:
         raise UserError(f"--max-pixels: {number}, must be at least 1")
-    # Pillow warns from this number on, and refuses at its double.
-    Image.MAX_IMAGE_PIXELS = -(-number // 2)
+    # Pillow warns from this number on, and refuses above its double, which may be odd.
+    Image.MAX_IMAGE_PIXELS = number / 2  # pyright: ignore
 
 
 def _line(error: Exception) -> str:

@@ -207,10 +207,12 @@ class Predictor:
         paths: Iterable[str | os.PathLike],
         on_error: Callable[[str, UserError], object] | None = None,
     ) -> Iterator["Prediction"]:
-        """Labels image files; results come as they are ready, in order.
+        """Labels image files; results come one by one, in order.
 
         The next files are read while the network runs, so that a folder of photos takes
-        hardly longer than its slowest part. Only a few photos are in memory.
+        hardly longer than its slowest part. So up to `2 * (THREADS + 2)` paths
+        (`segnet_tf.inference.many.stream.THREADS`) are taken before the first result
+        comes. Only a few photos are in memory.
 
         Args:
             paths: of the files; they may come from a generator that never ends. An

@@ -87,7 +87,9 @@ def resized_strips(
 
 
 def resized_argmax(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The argmax of `resized_scores`, uint8 (H, W).
+    """The argmax of `resized_scores`, uint8 (H, W), of scores without NaN.
+
+    Where two scores differ by rounding alone, either class may win.
 
     All scores of a photo of twelve megapixels and eleven classes would take 0.5 GiB, so
     that larger labels are computed block by block. A value of an enlarged map lies

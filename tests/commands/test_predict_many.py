@@ -284,6 +284,10 @@ def test_a_bar_on_a_terminal(photos, tmp_path):
     termios = pytest.importorskip("termios")
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 80))
+    # One cannot be read, and one has two frames: six in all.
+    (photos / "broken.png").write_bytes(b"no picture")
+    frames = [Image.fromarray(draw_scene(3, index, 60, 80)[0]) for index in range(2)]
+    frames[0].save(photos / "walk.gif", save_all=True, append_images=frames[1:])
     command = [sys.executable, str(ROOT / "predict.py"), "in", "--model", MODEL]
     process = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=theirs, text=True
@@ -292,6 +296,6 @@ def test_a_bar_on_a_terminal(photos, tmp_path):
     os.close(theirs)
     shown = os.read(ours, 100_000).decode()
     os.close(ours)
-    assert process.returncode == 0
-    assert "3/3" in shown and "pictures/s" in shown
-    assert out.splitlines()[-1].startswith("3 labelled")
+    assert process.returncode == 1
+    assert "6/6" in shown and "pictures/s" in shown
+    assert "5 labelled, 1 could not be labelled" in shown

@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 from segnet_tf.files import replacing
 from segnet_tf.inference.many.results import Results
-from segnet_tf.inference.many.sources import is_video
 
 __all__ = ["write_gallery"]
 
@@ -40,7 +39,7 @@ def write_gallery(path: Path, rows: Iterable[dict[str, Any]], results: Results) 
         "rows": [
             _row(row, views, results, path.parent)
             for row in rows
-            if not is_video(row["path"])
+            if row["form"] != "video"
         ],
     }
     # A script ends at the first </, whatever stands around it.
@@ -51,13 +50,14 @@ def write_gallery(path: Path, rows: Iterable[dict[str, Any]], results: Results) 
 
 
 def _row(row: dict[str, Any], views: list[str], results: Results, folder: Path) -> list:
-    files = results.files(row["path"], row["name"])
+    files = results.files(row["path"], row["name"], row["form"])
     height, width = row["size"]
     shares = [[int(index), share] for index, share in row["shares"].items()]
     shown = row["name"].encode("utf-8", "replace").decode()
     return [
         shown,
-        _link(row["path"], folder),
+        # A browser would show another frame.
+        _link(row["path"], folder) if row["frame"] is None else None,
         {view: _link(files[view], folder) for view in views},
         width,
         height,

@@ -13,14 +13,10 @@ from segnet_tf.errors import UserError
 from segnet_tf.evaluation.overlays import line_scale, tinted
 from segnet_tf.evaluation.visualize import colour_labels
 from segnet_tf.files import replacing
+from segnet_tf.inference.many.settings import Settings
 from segnet_tf.inference.many.stream import IN_FLIGHT, overlapped
-from segnet_tf.inference.many.tiff import (
-    GEO_TAGS,
-    TILE,
-    LargeTiff,
-    label_rows,
-    write_strips,
-)
+from segnet_tf.inference.many.tiff import GEO_TAGS, LargeTiff, has_deep_bands
+from segnet_tf.inference.many.tiff_writing import TILE, label_rows, write_strips
 from segnet_tf.inference.predictor import Predictor
 from segnet_tf.inference.tiling import Tile
 
@@ -30,8 +26,9 @@ __all__ = ["is_large", "label_large"]
 def is_large(path: str) -> bool:
     """Whether a file is labelled in strips if it is not to be scaled.
 
-    That is so for TIFF files of one page that are larger than 67 megapixels, or that
-    say where on the earth they lie.
+    That is so for TIFF files of one page that are larger than 67 megapixels, that say
+    where on the earth they lie, or that have several bands of more than 8 bits which
+    Pillow does not read.
     """
     if not path.lower().endswith((".tif", ".tiff")):
         return False
@@ -43,7 +40,7 @@ def is_large(path: str) -> bool:
             geo = any(tag in tags for tag in GEO_TAGS)
             return geo or image.width * image.height > IN_FLIGHT
     except (UserError, OSError):
-        return False
+        return has_deep_bands(path)
 
 
 def label_large(
@@ -51,9 +48,8 @@ def label_large(
     path: str,
     files: dict[str, Path],
     info: DatasetInfo,
-    opacity: float,
-    value_range: tuple[float, float] | None = None,
-) -> tuple[tuple[int, int], np.ndarray]:
+    settings: Settings,
+) -> tuple[tuple[int, int], np.ndarray, str | None]:
     """Labels a TIFF file strip by strip, without scaling it.
 
     Args:
@@ -61,21 +57,29 @@ def label_large(
         path: of the file.
         files: "labels" and "overlay" -> the TIFF files to write.
         info: the classes and their colours.
-        opacity: of the tint, 0 to 1.
-        value_range: see `LargeTiff`.
+        settings: how.
 
     Returns:
-        Height and width, and the number of pixels of each of the 256 ids.
+        Height and width, the number of pixels of each of the 256 ids, and what a user
+        should know about the pixels.
 
     Raises:
-        UserError: if the file cannot be read, or the results not be written.
+        UserError: if the file cannot be read, or the results not be written, or if
+            labels are asked for that are not made in strips.
     """
+    for option in ("samples", "uncertainty", "views"):
+        if getattr(settings, option):
+            flag = "tta" if option == "views" else option
+            raise UserError(
+                f"{path}: labelled in strips, which --{flag} is not for: leave it out"
+            )
     if others := files.keys() - {"labels", "overlay"}:
         raise UserError(
             f"{path}: labelled in strips, so {' and '.join(sorted(others))} cannot be "
             "written: give --write labels,overlay"
         )
-    source = LargeTiff(path, info.channels, value_range)
+    own = settings.value_range
+    source = LargeTiff(path, info.channels, own or info.value_range)
     counts = np.zeros(256, np.int64)
 
     def counted() -> Iterator[np.ndarray]:
@@ -84,6 +88,7 @@ def label_large(
             yield strip
 
     try:
+        notice = None if own else source.notice()
         with replacing(files["labels"]) as labels:
             colours = colour_labels(np.arange(256, dtype=np.uint8)[None], info)[0]
             colormap = colours.T.astype(np.uint16) * 257
@@ -91,13 +96,13 @@ def label_large(
             write_strips(labels, source, counted(), (), compression="zlib", **options)
             if "overlay" in files:
                 with replacing(files["overlay"]) as overlay:
-                    strips = _tinted(source, str(labels), info, opacity)
+                    strips = _tinted(source, str(labels), info, settings.opacity)
                     options = {"photometric": "rgb", "compression": "jpeg"}
                     options["compressionargs"] = {"level": 90}
                     write_strips(overlay, source, strips, (3,), **options)
     finally:
         source.close()
-    return source.shape, counts
+    return source.shape, counts, notice
 
 
 def _labelled(predictor: Predictor, source: LargeTiff) -> Iterator[np.ndarray]:

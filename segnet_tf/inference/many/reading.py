@@ -14,9 +14,10 @@ from segnet_tf.datasets.images import pixels_of, stored_pixels
 from segnet_tf.datasets.opening import opened
 from segnet_tf.datasets.value_range import range_of
 from segnet_tf.errors import UserError
+from segnet_tf.inference.many.naming import FRAMES
 from segnet_tf.inference.many.sources import Source
 
-__all__ = ["Picture", "Reader"]
+__all__ = ["Picture", "Reader", "range_notice", "stamp_of"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Picture:
         pixels: how many there are; 0: not known yet.
         image: the pixels, if they have been read, or why they cannot be.
         notice: what a user should know about the pixels.
+        form: of its results, see `segnet_tf.inference.many.results.FORMS`.
+        stamp: size and time of the file before it was opened; None: there is none.
     """
 
     path: str
@@ -39,6 +42,22 @@ class Picture:
     pixels: int = 0
     image: np.ndarray | UserError | None = None
     notice: str | None = None
+    form: str = "picture"
+    stamp: tuple[int, int] | None = None
+
+    @classmethod
+    def at(cls, source: Source, form: str = "picture") -> "Picture":
+        """The picture in a file as the file is now."""
+        return cls(*source, form=form, stamp=stamp_of(source.path))
+
+
+def stamp_of(path: str) -> tuple[int, int] | None:
+    """Size and time of change of a file in nanoseconds; None if it is not there."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 @dataclass(frozen=True)
@@ -64,7 +83,7 @@ class Reader:
         """The pictures in files: most files hold one, animations several.
 
         A file of one picture is only opened. Frames are read one by one; their results
-        go into a folder that is called as the file.
+        go into a folder of their own: `naming.FRAMES` comes after the file's name.
 
         Args:
             sources: the files.
@@ -75,7 +94,7 @@ class Reader:
             Pictures. Where one cannot be opened, the reason stands for its pixels.
         """
         for source in sources:
-            picture = Picture(*source)
+            picture = Picture.at(source)
             if not wanted(picture):
                 continue
             try:
@@ -86,7 +105,7 @@ class Reader:
                 yield replace(picture, image=_as_fault(source.path, error))
                 continue
             if several:
-                yield from self._frames(source, wanted)
+                yield from self._frames(picture, wanted)
             else:
                 yield replace(picture, pixels=pixels)
 
@@ -109,19 +128,18 @@ class Reader:
             raise _as_fault(path, error) from None
 
     def _frames(
-        self, source: Source, wanted: Callable[[Picture], bool]
+        self, whole: Picture, wanted: Callable[[Picture], bool]
     ) -> Iterator[Picture]:
-        folder = source.name + os.path.splitext(source.path)[1]
         notices: list[str | None] = []
         frames = read_frames(
-            source.path,
+            whole.path,
             self.channels,
             self.value_range,
-            lambda image: notices.append(self._notice(source.path, image)),
+            lambda image: notices.append(self._notice(whole.path, image)),
         )
         for number in count():
-            name = os.path.join(folder, f"{number:04}")
-            picture = Picture(source.path, name, number)
+            name = os.path.join(whole.name + FRAMES, f"{number:04}")
+            picture = replace(whole, name=name, frame=number)
             try:
                 image = next(frames, None)
             except UserError as error:
@@ -141,17 +159,22 @@ class Reader:
             pixels = stored_pixels(path, image)
         except UserError:
             return None  # Pillow reads its upper 8 bits
-        if pixels is None:
-            return None
-        low, high = self.value_range or (0, 65535)
-        own = range_of(pixels)
-        if own[1] - own[0] >= (high - low) / 8 and own[0] <= high and own[1] >= low:
-            return None
-        return (
-            f"warning: {path}: its values, {own[0]:g} to {own[1]:g}, are little of "
-            f"the range {low:g} to {high:g}: if it looks too dark or too bright to "
-            f"the model, give --range {own[0]:g}-{own[1]:g}"
-        )
+        return None if pixels is None else range_notice(path, pixels, self.value_range)
+
+
+def range_notice(
+    path: str, pixels: np.ndarray, value_range: tuple[float, float] | None
+) -> str | None:
+    """A warning if pixels of more than 8 bits fill little of the range."""
+    low, high = value_range or (0, 65535)
+    own = range_of(pixels)
+    if own[1] - own[0] >= (high - low) / 8 and own[0] <= high and own[1] >= low:
+        return None
+    return (
+        f"warning: {path}: its values, {own[0]:g} to {own[1]:g}, are little of "
+        f"the range {low:g} to {high:g}: if it looks too dark or too bright to "
+        f"the model, give --range {own[0]:g}-{own[1]:g}"
+    )
 
 
 def _as_fault(path: str, error: UserError | OSError) -> UserError:

@@ -5,7 +5,7 @@ An output is a row of `OUTPUTS`; `predict.py --write` takes its name.
 
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,24 @@ from segnet_tf.inference.many.stream import Prediction
 
 __all__ = [
     "FORMATS",
+    "FORMS",
     "OUTPUTS",
     "PALETTES",
     "Output",
     "Results",
+    "meets_all",
+    "parsed_names",
     "parsed_outputs",
     "recoloured",
 ]
+
+FORMS = ("picture", "strips", "video")
+"""What the results of a file may be: pictures beside one another, TIFF files that are
+written in strips, or a video of overlays."""
+
+CONTAINERS = {".mp4": ".mp4", ".m4v": ".mp4", ".mov": ".mov"}
+"""Suffix of a video -> that of its overlay. All others become .mkv, which takes any
+kind of sound."""
 
 PHOTOGRAPHIC = (".jpg", ".jpeg", ".jfif", ".heic", ".heif")
 """Suffixes of files whose overlays are JPEG files: PNG would be ten times as large."""
@@ -43,6 +54,15 @@ FORMATS: dict[str, dict[str, Any]] = {
 """Suffix of a picture -> options of Pillow's writer."""
 
 _LONGEST_JPEG = 65_500
+
+_OWN_FAULTS = (
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.ENOTEMPTY,
+)
+"""Errors of the file system that are about one name; others would meet every file."""
 
 PALETTES: dict[str, tuple[str, ...]] = {
     # Okabe and Ito, "Color Universal Design", 2008.
@@ -76,8 +96,8 @@ class Output:
 def _save(picture: Image.Image, path: Path) -> None:
     if path.suffix == ".jpg" and max(picture.size) > _LONGEST_JPEG:
         raise UserError(
-            f"{path}: a JPEG file has at most {_LONGEST_JPEG:,} pixels a side: "
-            "give --format png"
+            f"a JPEG file has at most {_LONGEST_JPEG:,} pixels a side: give --format "
+            "png"
         )
     picture.save(path, **FORMATS[path.suffix])
 
@@ -129,6 +149,8 @@ class Results:
         format: "png" or "jpg" for pictures that show the photo; None: JPEG for a JPEG
             or HEIC file, else PNG.
         opacity: of the tint in overlays, 0 to 1.
+        uncertainty: whether there is a picture and an array of the uncertainty, too;
+            `segnet_tf.inference.many.settings.labelling` writes them.
 
     Raises:
         UserError: if there is no such output or format, or if the opacity is out of
@@ -140,6 +162,7 @@ class Results:
     outputs: tuple[str, ...] = ("labels", "overlay")
     format: str | None = None
     opacity: float = OPACITY
+    uncertainty: bool = False
 
     def __post_init__(self):
         for name in self.outputs:
@@ -154,47 +177,79 @@ class Results:
         """Whether an output needs the network's scores."""
         return any(OUTPUTS[name].scores for name in self.outputs)
 
-    def files(self, path: str, name: str) -> dict[str, Path]:
+    def files(self, path: str, name: str, form: str = "picture") -> dict[str, Path]:
         """The files of a picture: name of the output -> path.
 
         Args:
             path: of the picture.
             name: of its results.
+            form: of its results, one of `FORMS`.
         """
+        stem = self.folder / name
+        if form == "video":
+            container = CONTAINERS.get(os.path.splitext(path)[1].lower(), ".mkv")
+            return {"overlay": stem.with_name(f"{stem.name}_overlay{container}")}
+        if form == "strips":
+            # The overlay is made from the labels, so these are always written.
+            return {
+                output: stem.with_name(f"{stem.name}_{output}.tif")
+                for output in dict.fromkeys(("labels", *self.outputs))
+            }
+        return self._pictures(path, name)
+
+    def _pictures(self, path: str, name: str) -> dict[str, Path]:
         suffix = os.path.splitext(path)[1].lower()
         ending = f".{self.format}" if self.format else None
         ending = ending or (".jpg" if suffix in PHOTOGRAPHIC else ".png")
-        return {
-            output: self.folder / (name + OUTPUTS[output].suffix.replace(".*", ending))
+        endings = {
+            output: OUTPUTS[output].suffix.replace(".*", ending)
             for output in self.outputs
         }
+        if self.uncertainty:
+            endings |= {
+                "uncertainty": "_uncertainty.png",
+                "uncertainty maps": "_uncertainty.npy",
+            }
+        return {output: self.folder / (name + end) for output, end in endings.items()}
 
     def write(self, prediction: Prediction) -> UserError | None:
         """Writes the files of a picture, each in one step.
 
         Returns:
             None; or why this picture's files cannot be written, though those of others
-            can: its name is too long.
+            can: its name is too long, or it is too large for the format.
 
         Raises:
             UserError: if the folder cannot be written to, or if the disk is full.
         """
         picture = prediction.picture
-        try:
-            for output, path in self.files(picture.path, picture.name).items():
-                with replacing(path) as temporary:
-                    OUTPUTS[output].write(
-                        prediction, self.info, self.opacity, temporary
-                    )
-        except UserError as error:
-            cause = error.__cause__
-            if isinstance(cause, OSError) and cause.errno == errno.ENAMETOOLONG:
+        files = self.files(picture.path, picture.name)
+        for output in self.outputs:
+            try:
+                with replacing(files[output]) as temporary:
+                    write = OUTPUTS[output].write
+                    write(prediction, self.info, self.opacity, temporary)
+            except UserError as error:
+                if meets_all(error):
+                    raise
+                if error.__cause__ is None:
+                    return UserError(f"{files[output]}: {error}")
+                if getattr(error.__cause__, "errno", 0) != errno.ENAMETOOLONG:
+                    return error
                 return UserError(
                     f"{picture.path[:60]}...: the names of its results would be too "
                     "long: rename it"
                 )
-            raise
         return None
+
+
+def meets_all(error: UserError) -> bool:
+    """Whether a file cannot be written for a reason that would meet every other one.
+
+    A full disk is such a reason, and a folder that takes no files.
+    """
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno not in _OWN_FAULTS
 
 
 def recoloured(info: DatasetInfo, palette: str) -> DatasetInfo:
@@ -233,7 +288,21 @@ def parsed_outputs(text: str) -> tuple[str, ...]:
     >>> parsed_outputs("overlay, labels")
     ('labels', 'overlay')
     """
-    names: Iterable[str] = {name.strip() for name in text.split(",")}
+    return parsed_names("--write", text, OUTPUTS)
+
+
+def parsed_names(option: str, text: str, table: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names from a text with commas, each once, in the order of a table.
+
+    Args:
+        option: that gave the text, for the message.
+        text: names of the table.
+        table: name -> anything.
+
+    Raises:
+        UserError: if the table has no such name, or none is named.
+    """
+    names = {name.strip() for name in text.split(",")}
     for name in names:
-        chosen("--write", name, OUTPUTS)
-    return tuple(name for name in OUTPUTS if name in names)
+        chosen(option, name, table)
+    return tuple(name for name in table if name in names)

@@ -31,6 +31,9 @@ class Settings:
         opacity: of the tint in overlays, 0 to 1.
         palette: "safe": colours for the colour-blind; None: the model's.
         smooth: for videos, the weight of what was seen before, 0 to less than 1.
+
+    Raises:
+        UserError: if `smooth` is out of range.
     """
 
     native: bool = False
@@ -43,6 +46,12 @@ class Settings:
     opacity: float = OPACITY
     palette: str | None = None
     smooth: float = 0.0
+
+    def __post_init__(self):
+        if not 0 <= self.smooth < 1:  # NaN fails, too
+            raise UserError(
+                f"--smooth: {self.smooth}, must be at least 0 and less than 1"
+            )
 
 
 def dependencies(predictor: Predictor, settings: Settings) -> dict[str, Any]:

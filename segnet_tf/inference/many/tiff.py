@@ -1,33 +1,59 @@
-"""Reads and writes TIFF files part by part, which PNG and JPEG files do not allow.
+"""Reads TIFF files part by part, which PNG and JPEG files do not allow.
 
 The package tifffile does it in plain Python, and imagecodecs decompresses; rasterio
 would bring all of GDAL. The tags that say where on the earth a picture lies are kept.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from segnet_tf.datasets.images import grey, scaled_to_bytes
+from segnet_tf.datasets.images import grey, on_white, scaled_to_bytes
+from segnet_tf.datasets.opening import most_pixels
 from segnet_tf.errors import UserError
+from segnet_tf.inference.many.reading import range_notice
 
-__all__ = ["GEO_TAGS", "TILE", "LargeTiff", "label_rows", "write_strips"]
+__all__ = ["GEO_TAGS", "LargeTiff", "has_deep_bands"]
 
 GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737)
 """Tags of GeoTIFF 1.1: scale, tie points, transformation, keys and their values."""
 
-TILE = 256
-"""Side of the tiles of files that are written."""
+_INVERTED, _GREY, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
+_READ = (_INVERTED, _GREY, _RGB, _YCBCR)
+"""Photometric interpretations that are read."""
+
+_ORIENTATION = 274
+"""A tag."""
+
+_JPEG = 7
+"""A compression; its pixels come as RGB."""
 
 _MOST = 2**28
 """Bytes of a part of a file that is decoded at once."""
 
 
+def has_deep_bands(path: str) -> bool:
+    """Whether a TIFF file has bands of more than 8 bits that Pillow does not read."""
+    try:
+        import tifffile
+    except ImportError:
+        return False
+    try:
+        with tifffile.TiffFile(path) as file:
+            page: Any = file.pages[0]
+            deep = page.dtype is not None and page.dtype.itemsize > 1
+            pixels = page.imagelength * page.imagewidth
+            return deep and page.samplesperpixel > 1 and pixels <= most_pixels()
+    except (OSError, tifffile.TiffFileError, IndexError):
+        return False
+
+
 class LargeTiff:
-    """A TIFF file of which rows are read.
+    """A TIFF file of which rows are read: the pixels that `read_image` gives.
+
+    Where it would read them otherwise, the file is refused.
 
     Args:
         path: of the file.
@@ -61,6 +87,7 @@ class LargeTiff:
             raise UserError(f"{path}: damaged TIFF file ({error})") from None
         self.shape = int(self._page.imagelength), int(self._page.imagewidth)
         self._bands = int(self._page.samplesperpixel)
+        self._extra = [int(kind) for kind in self._page.extrasamples]
         self._refuse()
         self.geo = [
             (tag.code, int(tag.dtype), tag.count, tag.value, True)
@@ -83,42 +110,116 @@ class LargeTiff:
         Raises:
             UserError: if they are damaged.
         """
-        if self._mapped is not None:
-            stored = np.asarray(self._mapped[start:stop])
-            stored = stored.reshape(stop - start, self.shape[1], self._bands)
-        else:
-            stored = self._decoded(start, stop)
+        stored = self._stored(start, stop)
+        if self._page.photometric == _INVERTED:
+            stored = 255 - stored
         if stored.dtype != np.uint8:
-            stored = scaled_to_bytes(stored, self._range or (0, 65535))
+            stored = self._scaled(stored)
         if self._channels == 4:
             return stored[..., :4]
-        if self._bands < 3:
-            return np.repeat(stored[..., :1], self._channels, axis=-1)
-        colours = np.ascontiguousarray(stored[..., :3])
+        colours = self._colours(stored)
         return grey(colours) if self._channels == 1 else colours
+
+    def notice(self) -> str | None:
+        """A warning if values of more than 8 bits, of some rows, fill little of the
+        range."""
+        if self._page.dtype == np.uint8:
+            return None
+        some = np.linspace(0, self.shape[0] - 1, min(self.shape[0], 8)).astype(int)
+        pixels = np.concatenate([self._stored(row, row + 1) for row in some.tolist()])
+        colours = pixels[..., : min(self._channels, self._bands)]
+        return range_notice(self.path, colours, self._range)
+
+    def _scaled(self, stored: np.ndarray) -> np.ndarray:
+        if self._range is None and self._bands >= 3:
+            return (stored >> 8).astype(np.uint8)  # as Pillow does
+        try:
+            return scaled_to_bytes(stored, self._range or (0, 65535))
+        except UserError as error:
+            raise UserError(f"{self.path}: {error}") from None
+
+    def _colours(self, pixels: np.ndarray) -> np.ndarray:
+        """RGB, uint8 (rows, width, 3), laid on white if there is an alpha."""
+        bands = 3 if self._bands >= 3 else 1
+        if not (alpha := self._alpha(bands)):
+            return np.ascontiguousarray(np.broadcast_to(
+                pixels[..., :bands], (*pixels.shape[:2], 3)
+            ))  # fmt: skip
+        seen = np.ascontiguousarray(pixels[..., : bands + 1])
+        if alpha == 1:  # colours are multiplied by it
+            size = seen.shape[1::-1]
+            return on_white(
+                Image.frombytes("RGBA", size, seen.tobytes(), "raw", "RGBa")
+            )
+        return on_white(Image.fromarray(seen))
+
+    def _alpha(self, bands: int) -> int:
+        """The kind of alpha after so many bands, as the tag says; 0: there is none."""
+        if self._page.dtype != np.uint8 and self._range is not None:
+            return 0  # `read_image` does not count it, either
+        if not self._extra:
+            return 2 if self._bands == 4 else 0
+        further = self._extra[bands - (self._bands - len(self._extra)) :]
+        return further[0] if further else 0
+
+    def _stored(self, start: int, stop: int) -> np.ndarray:
+        if self._mapped is not None:
+            stored = np.asarray(self._mapped[start:stop])
+            return stored.reshape(stop - start, self.shape[1], self._bands)
+        return self._decoded(start, stop)
 
     def _bands_last(self) -> bool:
         return self._bands == 1 or self._page.planarconfig == 1
 
     def _refuse(self) -> None:
-        page, width = self._page, self.shape[1]
+        for fault, holds in self._faults():
+            if holds:
+                self.close()
+                raise UserError(f"{self.path}: has {fault}")
+
+    def _faults(self) -> Iterator[tuple[str, bool]]:
+        page, photometric = self._page, self._page.photometric
+        few = page.bitspersample in range(1, 8)
+        yield "fewer than 8 bits: save it with 8", few
+        kind = None if page.dtype is None else page.dtype.kind
+        yield "pixels of a kind that is not read", kind not in ("u", "i", "f")
+        yield "colours in a palette: save it as RGB", photometric == _PALETTE
+        other = photometric == _YCBCR and page.compression != _JPEG
+        yield (
+            "colours that are not read in strips (CMYK or others): save it as RGB",
+            other or photometric not in _READ,
+        )
+        deep = page.dtype != np.uint8
+        yield (
+            "inverted grey of more than 8 bits: save it with black as 0",
+            photometric == _INVERTED and deep,
+        )
+        multiplied = self._bands == 2 and self._extra == [1]
+        yield "grey multiplied by its alpha: save it as RGB", multiplied
+        turned = page.tags.get(_ORIENTATION)
+        turned = turned is not None and turned.value != 1
+        yield "an orientation tag: save it upright", turned
+        yield (
+            "bands in planes of their own: save it with interleaved bands",
+            not self._bands_last(),
+        )
+        few = self._channels == 4 and self._bands < 4
+        yield f"{self._bands} bands, and the model needs 4", few
+        yield (
+            "values of which white is not known: give --range LOW-HIGH, or save it "
+            "with 8 or 16 bits",
+            deep and page.dtype != np.uint16 and self._range is None,
+        )
+        yield (
+            "one piece, which would fill the memory: save it as a tiled TIFF",
+            self._piece_bytes() > _MOST and not page.is_memmappable,
+        )
+
+    def _piece_bytes(self) -> int:
+        page, (height, width) = self._page, self.shape
         tall = page.tilelength if page.is_tiled else page.rowsperstrip
-        piece = min(tall, self.shape[0]) * (page.tilewidth if page.is_tiled else width)
-        piece *= self._bands * page.dtype.itemsize if page.dtype is not None else 1
-        fault = None
-        if page.dtype is None or page.dtype.kind not in "uif":
-            fault = "pixels of a kind that is not read"
-        elif page.photometric == 3:
-            fault = "colours in a palette: save it as RGB"
-        elif not self._bands_last():
-            fault = "bands in planes of their own: save it with interleaved bands"
-        elif self._channels == 4 and self._bands < 4:
-            fault = f"{self._bands} bands, and the model needs 4"
-        elif piece > _MOST and not page.is_memmappable:
-            fault = "one piece, which would fill the memory: save it as a tiled TIFF"
-        if fault is not None:
-            self.close()
-            raise UserError(f"{self.path}: has {fault}")
+        pixels = min(tall, height) * (page.tilewidth if page.is_tiled else width)
+        return pixels * self._bands * page.dtype.itemsize
 
     def _decoded(self, start: int, stop: int) -> np.ndarray:
         page, (_, width) = self._page, self.shape
@@ -151,73 +252,3 @@ class LargeTiff:
         except Exception as error:  # each codec has its own
             reason = " ".join(str(error).split())[:100]
             raise UserError(f"{self.path}: damaged TIFF file ({reason})") from None
-
-
-@contextmanager
-def label_rows(path: str) -> Iterator[Callable[[int, int], np.ndarray]]:
-    """A function that reads rows of a label file that `write_strips` has written."""
-    import tifffile
-
-    with tifffile.TiffFile(path) as file:
-        page: Any = file.pages[0]
-        across = -(-page.imagewidth // TILE)
-
-        def rows(start: int, stop: int) -> np.ndarray:
-            assert start % TILE == 0 and stop - start <= TILE
-            result = np.empty((TILE, across * TILE), np.uint8)
-            first = start // TILE * across
-            for place, index in enumerate(range(first, first + across)):
-                file.filehandle.seek(page.dataoffsets[index])
-                data = file.filehandle.read(page.databytecounts[index])
-                piece = page.decode(data, index)[0][0, ..., 0]
-                left = place * TILE
-                result[: piece.shape[0], left : left + piece.shape[1]] = piece
-            return result[: stop - start, : page.imagewidth]
-
-        yield rows
-
-
-def write_strips(
-    path: Path,
-    source: LargeTiff,
-    strips: Iterator[np.ndarray],
-    bands: tuple[int, ...],
-    **options,
-) -> None:
-    """Writes strips as a tiled TIFF file with the source's place on the earth."""
-    import tifffile
-
-    shape = (*source.shape, *bands)
-    with tifffile.TiffWriter(path, bigtiff=int(np.prod(shape)) > 2**31) as writer:
-        writer.write(
-            _tiles(strips, source.shape[1]),
-            shape=shape,
-            dtype=np.uint8,
-            tile=(TILE, TILE),
-            extratags=source.geo,
-            metadata=None,
-            **options,
-        )
-
-
-def _tiles(strips: Iterator[np.ndarray], width: int) -> Iterator[np.ndarray]:
-    """Square tiles in reading order, from strips of any heights."""
-    waiting: list[np.ndarray] = []
-    for strip in strips:
-        waiting.append(strip)
-        if sum(map(len, waiting)) >= TILE:
-            whole = np.concatenate(waiting)
-            full = len(whole) // TILE * TILE
-            yield from _cut(whole[:full], width)
-            waiting = [whole[full:].copy()]
-    if waiting and len(rest := np.concatenate(waiting)):
-        yield from _cut(rest, width)
-
-
-def _cut(strip: np.ndarray, width: int) -> Iterator[np.ndarray]:
-    for top in range(0, len(strip), TILE):
-        for left in range(0, width, TILE):
-            part = strip[top : top + TILE, left : left + TILE]
-            margins = [(0, TILE - part.shape[0]), (0, TILE - part.shape[1])]
-            margins += [(0, 0)] * (part.ndim - 2)
-            yield np.ascontiguousarray(np.pad(part, margins))

@@ -4,7 +4,6 @@ PyAV reads and writes them: it brings FFmpeg's libraries with it, keeps the time
 of each frame, and copies sound without decoding it.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,17 +21,15 @@ from segnet_tf.evaluation.overlays import OPACITY, line_scale, tinted
 from segnet_tf.evaluation.visualize import legend, shares_of
 from segnet_tf.files import replacing
 from segnet_tf.inference.many.reading import Picture
+from segnet_tf.inference.many.smoothing import smoothed
 from segnet_tf.inference.many.stream import overlapped
+from segnet_tf.inference.many.video_streams import Copy
 from segnet_tf.inference.predictor import Predictor
 
-__all__ = ["DEVICES", "Labelled", "Video", "smoothed"]
+__all__ = ["DEVICES", "Labelled", "Video"]
 
 DEVICES = {"/dev/video": "v4l2"}
 """Beginning of a camera's name -> FFmpeg's name of its kind."""
-
-CONTAINERS = {".mp4": ".mp4", ".m4v": ".mp4", ".mov": ".mov"}
-"""Suffix of a video -> that of its overlay. All others become .mkv, which takes any
-kind of sound."""
 
 
 @dataclass
@@ -45,6 +42,7 @@ class Labelled:
         frames: how many there were.
         seconds: how long it took.
         counts: pixels of each class id, in all frames.
+        fault: why there are fewer than the source should have; None: there are not.
     """
 
     target: Path
@@ -52,6 +50,7 @@ class Labelled:
     frames: int = 0
     seconds: float = 0.0
     counts: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    fault: UserError | None = None
 
     @property
     def shares(self) -> list[tuple[int, float]]:
@@ -60,7 +59,8 @@ class Labelled:
 
     def __str__(self) -> str:
         pace = 1000 * self.seconds / max(1, self.frames)
-        return f"{self.target}: {self.frames} frames, {pace:.0f} ms a frame"
+        count = "1 frame" if self.frames == 1 else f"{self.frames} frames"
+        return f"{self.target}: {count}, {pace:.0f} ms a frame"
 
 
 class Video:
@@ -68,22 +68,20 @@ class Video:
 
     Args:
         path: of the file or device.
-        stem: of the result, without a suffix.
+        target: the video of overlays; its suffix says of which kind.
 
     Raises:
         UserError: if PyAV is not installed.
     """
 
-    def __init__(self, path: str, stem: Path):
+    def __init__(self, path: str, target: Path):
         try:
             import av
         except ImportError:
             raise UserError(f"{path}: video needs PyAV: pip install av") from None
-        self._av, self.path = av, path
+        self._av, self.path, self.target = av, path, target
         kinds = [kind for name, kind in DEVICES.items() if path.startswith(name)]
         self._device = kinds[0] if kinds else None
-        suffix = CONTAINERS.get(os.path.splitext(path)[1].lower(), ".mkv")
-        self.target = stem.with_name(f"{stem.name}_overlay{suffix}")
 
     def label(
         self,
@@ -111,7 +109,7 @@ class Video:
         started = time.perf_counter()
         with replacing(self.target) as temporary, self._opened() as source:
             with self._av.open(str(temporary), "w") as target:
-                copy = _Copy(source, target)
+                copy = Copy(source, target)
                 steps = self._steps(predictor, info, opacity, label, found)
                 try:
                     with Progress(copy.frames, " frames") as progress:
@@ -135,6 +133,11 @@ class Video:
                 if not found.frames:
                     raise UserError(f"{self.path}: no frame that can be read")
                 copy.finish()
+                if self._device is None and (lost := copy.lost()):
+                    found.fault = UserError(
+                        f"{self.path}: damaged or cut off: {lost}; {self.target} has "
+                        "the rest"
+                    )
         if interruption is not None:
             raise interruption
         found.seconds = time.perf_counter() - started
@@ -146,7 +149,7 @@ class Video:
         except (OSError, ValueError, self._av.FFmpegError) as error:
             raise UserError(f"{self.path}: {_reason(error)}") from None
 
-    def _frames(self, copy: "_Copy") -> Iterator[Any]:
+    def _frames(self, copy: Copy) -> Iterator[Any]:
         try:
             yield from copy.decoded()
         except self._av.FFmpegError as error:
@@ -190,115 +193,6 @@ class Video:
         return read, compute, finish
 
 
-class _Copy:
-    """The streams of a video, and those of the one that is made of it."""
-
-    def __init__(self, source, target):
-        if not source.streams.video:
-            raise UserError(f"{source.name}: has no pictures in it")
-        self._source, self._target = source, target
-        self._video = source.streams.video[0]
-        self._video.thread_type = "AUTO"
-        self._sound = {
-            stream: target.add_stream_from_template(stream)
-            for stream in source.streams.audio
-        }
-        self._made: Any = None
-        # Sound waits for the first frame: its size must be known before.
-        self._early: list[Any] = []
-        self._sized = False
-        self._last: int | None = None
-        self._step = 1
-
-    @property
-    def frames(self) -> int | None:
-        """How many there are, if the file says so."""
-        return self._video.frames or None
-
-    def decoded(self) -> Iterator[Any]:
-        """The frames, in order; sound is copied as it comes."""
-        self._begin()
-        for packet in self._source.demux(self._video, *self._sound):
-            if packet.stream in self._sound:
-                if packet.dts is not None:
-                    packet.stream = self._sound[packet.stream]
-                    self._early.append(packet)
-                if self._sized:
-                    self._mux_sound()
-            else:
-                yield from packet.decode()
-
-    def _begin(self) -> None:
-        rate = self._video.average_rate or self._video.guessed_rate or 25
-        self._made = self._target.add_stream("libx264", rate=rate)
-        self._made.pix_fmt = "yuv420p"
-        self._step = max(1, round(1 / (rate * self._video.time_base)))
-        self._made.options = {"crf": "20", "preset": "veryfast"}
-        # Frames keep their times, whatever the rate is called.
-        self._made.codec_context.time_base = self._video.time_base
-
-    def _mux_sound(self) -> None:
-        for packet in self._early:
-            self._target.mux(packet)
-        self._early.clear()
-
-    def add(self, drawn: np.ndarray, pts: int | None) -> None:
-        """Adds a frame, uint8 (h, w, 3), at a time in the source's units."""
-        import av
-
-        if not self._sized:
-            self._made.height, self._made.width = (n + n % 2 for n in drawn.shape[:2])
-            self._sized = True
-        height, width = self._made.height, self._made.width
-        even = np.full((height, width, 3), 255, np.uint8)
-        even[: drawn.shape[0], : drawn.shape[1]] = drawn[:height, :width]
-        frame = av.VideoFrame.from_ndarray(even, "rgb24")
-        if pts is None or self._last is not None and pts <= self._last:
-            # AVI files do not say when frames are shown that others are made from.
-            pts = 0 if self._last is None else self._last + self._step
-        self._last = frame.pts = pts
-        frame.time_base = self._video.time_base
-        self._target.mux(self._made.encode(frame))
-
-    def finish(self) -> None:
-        """Writes what the encoder still holds."""
-        self._mux_sound()
-        self._target.mux(self._made.encode(None))
-
-
-def smoothed(predictor: Predictor, weight: float, label: Callable | None) -> Callable:
-    """Labels frames by an exponential mean over time, which calms flicker.
-
-    The probabilities of frame t are `weight` times those of frame t - 1 and
-    `1 - weight` times what the network says of frame t. It is made for frames in order.
-
-    Args:
-        predictor: labels the frames.
-        weight: of what was seen before, 0 to less than 1.
-        label: takes the place of `Predictor.scores`, and gives probabilities.
-
-    Raises:
-        UserError: if the weight is out of range.
-    """
-    if not 0 <= weight < 1:
-        raise UserError(f"--smooth: {weight}, must be at least 0 and less than 1")
-    before: np.ndarray | None = None
-
-    def smooth(picture: Picture, small: np.ndarray, size: tuple[int, int]):
-        nonlocal before
-        if label is None:
-            scores = predictor.scores(small, size, keep=True)
-            now = predictor.probabilities_from(scores)
-        else:
-            now = label(picture, small, size)
-        if before is not None and before.shape == now.shape:
-            now = weight * before + (1 - weight) * now
-        before = now
-        return now
-
-    return smooth
-
-
 def upright(frame) -> np.ndarray:
     """The pixels of a frame, uint8 (H, W, 3), turned as phones ask for."""
     turns = round(getattr(frame, "rotation", 0) / 90) % 4
@@ -306,13 +200,27 @@ def upright(frame) -> np.ndarray:
 
 
 def _panel(info: DatasetInfo, height: int, width: int) -> np.ndarray:
-    """The legend of all classes, uint8 (height, w, 3), the same for each frame."""
+    """The legend of all classes, uint8 (height, w, 3), the same for each frame.
+
+    It has as many columns as it takes to show them all.
+    """
     entries = [(index, 0.0) for index in range(info.num_classes)]
     scale = line_scale(height, width)
-    key = np.asarray(legend(entries, info, scale=scale, shown=False))
-    panel = np.full((height, key.shape[1], 3), 255, np.uint8)
-    panel[: len(key)] = key[:height]
-    return panel
+    for rows in range(len(entries), 0, -1):
+        parts = [
+            entries[start : start + rows] for start in range(0, len(entries), rows)
+        ]
+        keys = [legend(part, info, scale=scale, shown=False) for part in parts]
+        if max(key.height for key in keys) <= height:
+            break
+    panel = Image.new("RGB", (sum(key.width for key in keys), height), "white")
+    left = 0
+    for key in keys:
+        # A frame lower than a line of text is left.
+        key.thumbnail((key.width, height))
+        panel.paste(key, (left, 0))
+        left += key.width
+    return np.asarray(panel)
 
 
 def _reason(error: Exception) -> str:

@@ -25,6 +25,8 @@ def rows(folder: Path, count: int, written: bool = False) -> list[dict]:
         sky = (index + 1) / (count + 1)
         row = {
             "path": str(folder / "photos" / f"{name}.png"),
+            "frame": None,
+            "form": "picture",
             "name": name,
             "size": [30, 40],
             "shares": {"0": sky, "3": 1 - sky},
@@ -136,3 +138,14 @@ def test_the_page_in_a_browser(tmp_path):
         )
         browser.run("document.querySelector('#list li:nth-child(3) button').click()")
         assert browser.run(text).startswith("3 of 250: c%20#")
+
+
+def test_other_forms_have_their_own_links(tmp_path):
+    (tmp_path / "out").mkdir()
+    found = rows(tmp_path, 3)
+    found[0]["form"], found[1]["form"], found[2]["frame"] = "strips", "video", 4
+    page = tmp_path / "out/index.html"
+    write_gallery(page, found, Results(tmp_path / "out", INFO))
+    strips, frame = content(page)["rows"]
+    assert strips[2] == {"overlay": "a_overlay.tif", "labels": "a_labels.tif"}
+    assert frame[1] is None and frame[2]["labels"].endswith("_labels.png")

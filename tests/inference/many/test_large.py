@@ -10,11 +10,13 @@ from conftest import ROOT
 from PIL import Image
 
 from segnet_tf.commands.predict import predict_files
+from segnet_tf.datasets.images import read_image
 from segnet_tf.datasets.synthetic import INFO, draw_scene
 from segnet_tf.errors import UserError
 from segnet_tf.inference import predictor as predictor_module
 from segnet_tf.inference.many import large
 from segnet_tf.inference.many.large import is_large
+from segnet_tf.inference.many.settings import Settings
 from segnet_tf.inference.many.tiff import LargeTiff
 from segnet_tf.inference.model_file import SHIPPED_MODEL
 from segnet_tf.inference.predictor import Predictor
@@ -91,6 +93,99 @@ def test_other_bands_and_depths(tmp_path, scene):
     tifffile.imwrite(path, planes, photometric="rgb", planarconfig="separate")
     with pytest.raises(UserError, match="interleaved"):
         LargeTiff(path, 3, None)
+
+
+ALIKE = {
+    "grey": ((slice(1),), {}),
+    "inverted": ((slice(1),), {"photometric": "miniswhite"}),
+    "alpha": ((slice(4),), {"extrasamples": ["unassalpha"]}),
+    "multiplied": ((slice(4),), {"extrasamples": ["assocalpha"]}),
+    "no alpha": ((slice(4),), {"extrasamples": ["unspecified"]}),
+    "five": ((slice(5),), {"extrasamples": ["unassalpha", "unspecified"]}),
+    "grey, alpha": ((slice(2),), {"extrasamples": ["unassalpha"]}),
+    "16 bits": ((slice(3),), {"deep": True}),
+    "16 bits, grey": ((slice(1),), {"deep": True}),
+    "16 bits, alpha": ((slice(4),), {"deep": True, "extrasamples": ["unassalpha"]}),
+    "cmyk": ((slice(4),), {"photometric": "separated"}),
+    "turned": ((slice(3),), {"extratags": [(274, 3, 1, 6, True)]}),
+    "bits": ((slice(1),), {"bits": True}),
+}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", ALIKE)
+def test_pixels_are_those_of_the_normal_reader(tmp_path, scene, kind, channels):
+    (bands,), options = ALIKE[kind]
+    options = dict(options)
+    rng = np.random.default_rng(0)
+    pixels = np.concatenate([scene, rng.integers(0, 256, scene.shape)], -1)[..., bands]
+    deep, bits = options.pop("deep", False), options.pop("bits", False)
+    pixels = pixels * 256 + 200 if deep else pixels > 99 if bits else pixels
+    pixels = pixels.astype(np.uint16 if deep else bool if bits else np.uint8)
+    options.setdefault("photometric", "rgb" if pixels.shape[-1] > 2 else "minisblack")
+    path = str(tmp_path / "x.tif")
+    if pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    if "alpha" in kind or "grey, " in kind:
+        options["planarconfig"] = "contig"
+    tile = {} if bits else {"tile": (64, 64)}
+    tifffile.imwrite(path, pixels, **tile, **options)
+    if kind in ("cmyk", "turned", "bits"):
+        with pytest.raises(UserError, match="x.tif: has .*save it"):
+            LargeTiff(path, channels, None)
+        return
+    source = LargeTiff(path, channels, None)
+    expected = read_image(path, channels)
+    np.testing.assert_array_equal(source.rows(0, 333), expected)
+    np.testing.assert_array_equal(source.rows(60, 70), expected[60:70])
+    source.close()
+
+
+def test_an_alpha_after_bands_without_names(tmp_path, scene):
+    """As GDAL writes four bands: grey, two more, and an alpha."""
+    alpha = np.full((*scene.shape[:2], 1), 51, np.uint8)
+    path, kinds = str(tmp_path / "x.tif"), ["unspecified", "unspecified", "unassalpha"]
+    tifffile.imwrite(
+        path, np.concatenate([scene, alpha], -1), photometric="minisblack",
+        planarconfig="contig", extrasamples=kinds,
+    )  # fmt: skip
+    source = LargeTiff(path, 3, None)
+    expected = 255 - (255 - scene.astype(float)) * 51 / 255
+    np.testing.assert_allclose(source.rows(0, 333), expected, atol=1)
+    source.close()
+
+
+def test_values_of_which_white_is_unknown(tmp_path, scene, capsys):
+    path, out = str(tmp_path / "x.tif"), tmp_path / "out"
+    for kind in (np.float32, np.int16):
+        pixels = scene.astype(kind)
+        tifffile.imwrite(path, pixels, photometric="rgb")
+        with pytest.raises(UserError, match="x.tif: has values of .*give --range"):
+            predict_files([path], MODEL, out, native=True)
+        with pytest.raises(UserError, match="x.tif: a TIFF file with .*--native"):
+            predict_files([path], MODEL, out)
+        source = LargeTiff(path, 3, (0, 255))
+        np.testing.assert_array_equal(source.rows(3, 9), scene[3:9])
+        source.close()
+    pixels = scene.astype(np.float32)
+    pixels[5, 5] = np.nan
+    tifffile.imwrite(path, pixels, photometric="rgb")
+    with pytest.raises(UserError, match="x.tif: pixels that are no number"):
+        predict_files([path], MODEL, out, native=True, value_range=(0, 255))
+    deep = scene.astype(np.uint16) * 16
+    tifffile.imwrite(path, deep, photometric="rgb", extratags=GEO)
+    predict_files([path], MODEL, out, native=True)
+    assert "are little of the range 0 to 65535" in capsys.readouterr().out
+
+
+def test_options_that_are_not_for_strips(tmp_path, scene):
+    path = str(tmp_path / "x.tif")
+    tifffile.imwrite(path, scene, photometric="rgb", extratags=GEO)
+    with pytest.raises(UserError, match="x.tif: labelled in strips, .* --tta"):
+        predict_files([path], MODEL, tmp_path / "out", native=True, views=("flip",))
+    for settings in (Settings(samples=2), Settings(uncertainty=True)):
+        with pytest.raises(UserError, match="x.tif: labelled in strips"):
+            large.label_large(Predictor(MODEL), path, {}, INFO, settings)
 
 
 def test_what_is_large(tmp_path, scene, monkeypatch):

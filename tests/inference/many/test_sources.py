@@ -2,6 +2,7 @@
 
 import io
 import os
+import pathlib
 import random
 import time
 import tracemalloc
@@ -126,5 +127,104 @@ def test_a_hundred_thousand_files(here, tmp_path):
     assert kept <= most < 200 * 100_000 and len(found) == 100_000
 
 
-def test_what_a_video_is():
+def test_what_a_video_is(here):
+    here("p/a.wmv", "p/b.3gp", "p/c.jfif", "p/code.ts")
+    assert set(named("p")) == {"p/a.wmv", "p/b.3gp", "p/c.jfif"}
+    assert set(named("p/code.ts")) == {"p/code.ts"} and is_video("p/code.ts")
     assert is_video("a/b.MP4") and is_video("/dev/video0") and not is_video("a.gif")
+
+
+ROUTES = {
+    ("photos/day/day/y.png", "photos/day", "photos"): [
+        "photos/day/y.png", "photos/day/day/y.png",
+    ],
+    ("t/x.png", "t/x.jpg", "t/a", "t/a/b"): ["t/x.png", "t/x.jpg", "t/a/b/x.png"],
+    ("s/b/x.jpg", "s/a/b/x.png", "s/a", "s"): ["s/b/x.jpg", "s/a/b/x.png"],
+    ("p", "p", "./p"): ["p/a.png", "p/q/b.png"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", ROUTES, ids=str)
+def test_a_file_that_is_reached_by_several_routes(here, arguments):
+    here(*ROUTES[arguments])
+    found = named(*arguments)
+    assert sorted(map(os.path.normpath, found)) == sorted(ROUTES[arguments])
+    assert sorted(named(*arguments[::-1]).values()) == sorted(found.values())
+
+
+def test_links_lead_where_the_system_says(here):
+    here("far/away/y.png", "far/x.png", "x.png")
+    os.symlink("far/away", "link")
+    assert set(named("link/../x.png", "x.png")) == {"link/../x.png", "x.png"}
+    os.makedirs("round")
+    os.symlink("../round", "round/a")
+    os.symlink("../round", "round/b")
+    here("round/z.png")
+    assert set(named("round/**/*.png")) == {"round/z.png"}
+    assert set(named("**/x.png")) == {"far/x.png", "x.png"}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_any_files_get_names_of_their_own(here, seed):
+    """Random trees with links, reached by random routes: each file once, the names the
+    same in any order, and no frame's result where another one lies."""
+    chance = random.Random(seed)
+    for _ in range(8):
+        folders = chance.choices(["a", "b", "x_frames"], k=chance.choice((0, 1, 2, 3)))
+        name = chance.choice(["a", "x", "x.png", "0000"])
+        suffix = chance.choice([".png", ".jpg", ".gif"])
+        here(os.path.join("t", *folders, name + suffix))
+    files = {str(path) for path in pathlib.Path("t").rglob("*.*")}
+    folders = sorted({os.path.dirname(name) for name in files})
+    os.symlink(chance.choice(folders), "link")
+    arguments = chance.sample([*sorted(files), *folders, "link"], 5)
+    arguments += chance.choices(arguments, k=2)
+    found = named(*arguments)
+    reached = {
+        str(path.resolve())
+        for name in arguments
+        for path in ([pathlib.Path(name)] if name in files else _inside(name))
+    }
+    assert sorted(map(os.path.realpath, found)) == sorted(reached)
+    chance.shuffle(arguments)
+    assert sorted(named(*arguments).values()) == sorted(found.values())
+    for name in found.values():
+        for path, other in found.items():
+            moving = path.endswith((".gif", ".png"))
+            assert not (moving and name.startswith(f"{other}_frames/"))
+
+
+def _inside(folder):
+    return [path for path in pathlib.Path(folder).rglob("*.*")]
+
+
+def test_names_that_look_like_whole_paths(here, tmp_path):
+    here("x.png", "x.jpg", "other/x.png", "other/x.jpg")
+    place = str(tmp_path).strip("/")
+    here(f"t/{place}/x.png", f"t/{place}/x.jpg.tif", "t/x.gif", "t/x.png.gif")
+    found = named("x.png", "x.jpg", "other/x.png", "other/x.jpg", "t")
+    assert len(found) == 8
+
+
+def test_frames_do_not_lie_among_other_results(here):
+    here("A/walk.gif", "B/walk_frames/0000.png")
+    assert named("A", "B") == {
+        "A/walk.gif": "walk.gif", "B/walk_frames/0000.png": "walk_frames/0000",
+    }  # fmt: skip
+
+
+def test_lists_may_have_zero_bytes_and_any_line_end(here, monkeypatch):
+    for data, expected in (
+        (b"a\nb.png\0c.png\0", ["a\nb.png", "c.png"]),
+        (b"a\rb.png\nc.png\r\n", ["a\rb.png", "c.png"]),
+    ):
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+        assert [source.path for source in Sources(["-"], "out")] == expected
+
+
+def test_other_folders_of_results_are_left_out(here):
+    here("a.png", "first/.done.jsonl", "first/a_overlay.png", "first/sub/b.png")
+    assert set(named(".", output="second")) == {"./a.png"}
+    assert set(named("first", output="second")) == {
+        "first/a_overlay.png", "first/sub/b.png",
+    }  # fmt: skip

@@ -1,0 +1,50 @@
+"""File names from patterns and from standard input."""
+
+import os
+import sys
+from collections.abc import Iterator
+from glob import escape, glob, has_magic
+
+__all__ = ["fitting", "listed"]
+
+
+def fitting(pattern: str) -> list[str]:
+    """The files whose names fit a pattern, in order.
+
+    As in a shell, `**` stands for any number of folders. It leaves out hidden folders
+    and links to folders, which may lead in a circle.
+    """
+    found = sorted(set(_expanded(pattern))) if has_magic(pattern) else []
+    return [name for name in found if not os.path.isdir(name)]
+
+
+def _expanded(pattern: str) -> Iterator[str]:
+    parts = pattern.split(os.sep)
+    if "**" not in parts:
+        yield from glob(pattern)
+        return
+    place = parts.index("**")
+    head, rest = os.sep.join(parts[:place]), parts[place + 1 :] or ["*"]
+    if parts[:place] == [""]:
+        head = os.sep
+    for top in glob(head) if head else [""]:
+        for folder in _folders(top):
+            yield from _expanded(os.path.join(escape(folder), *rest))
+
+
+def _folders(top: str) -> Iterator[str]:
+    """A folder and all in it, without hidden ones and links."""
+    for folder, inside, _ in os.walk(top or os.curdir):
+        inside[:] = [name for name in inside if not name.startswith(".")]
+        yield folder if top else os.path.relpath(folder).removeprefix(os.curdir)
+
+
+def listed() -> list[str]:
+    """The names on standard input, which need not be text.
+
+    Each has a line, or, as `find -print0` writes them, a zero byte at its end.
+    """
+    data = sys.stdin.buffer.read()
+    ends = b"\0" if b"\0" in data else b"\n"
+    lines = (line.removesuffix(b"\r") for line in data.split(ends))
+    return [os.fsdecode(line) for line in lines if line.strip()]
