@@ -134,7 +134,7 @@ def test_the_wheel_holds_the_package_its_data_and_the_models():
         for path in models.rglob("*")
         if path.is_file()
     }
-    assert "segnet_tf/saved_models/segnet_lite_camvid/model.tflite" in expected
+    assert "segnet_tf/saved_models/segnet_lite_streets/model.tflite" in expected
     assert found == expected
 
 
@@ -179,7 +179,7 @@ def test_the_wheel_works_where_it_is_installed(tmp_path):
         written = archive.read(f"{about}/entry_points.txt").decode()
     assert "segnet = segnet_tf.commands:main" in written
     assert {f"segnet_tf/{name}" for name in DATA} <= held
-    for model in ("segnet_lite_camvid", "segnet_lite_synthetic"):
+    for model in ("segnet_lite_camvid", "segnet_lite_streets", "segnet_lite_synthetic"):
         for name in ("model.tflite", "model.keras", "labels.json"):
             assert f"segnet_tf/saved_models/{model}/{name}" in held
 

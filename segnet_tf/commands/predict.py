@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--model",
         help=f"{', '.join(shipped_names())} (shipped), a .tflite, .keras or .onnx "
-        "file, or the folder of a run or a SavedModel [camvid, else the newest run]",
+        "file, or the folder of a run or a SavedModel [streets, else the newest run]",
     )
     add(
         "--output",

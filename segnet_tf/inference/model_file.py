@@ -49,7 +49,7 @@ SHIPPED_MODELS = next(
 """The folder of the shipped models: inside an installed package, or beside the package
 in a checkout."""
 
-SHIPPED_MODEL = SHIPPED_MODELS / "segnet_lite_camvid"
+SHIPPED_MODEL = SHIPPED_MODELS / "segnet_lite_streets"
 """The model that the commands use if none is named."""
 
 

@@ -132,7 +132,7 @@ def test_predict_names_the_model_it_chose(run_command, tmp_path):
 
     Image.fromarray(draw_scene(9, 0, 32, 32)[0]).save(tmp_path / "-dash.png")
     image = tmp_path / "-dash.png"
-    chosen = "saved_models/segnet_lite_camvid/model.tflite"
+    chosen = "saved_models/segnet_lite_streets/model.tflite"
     result = run_command("predict.py", image, "--output", tmp_path / "out", cwd=ROOT)
     first, second = result.stdout.splitlines()
     assert first == f"model: {chosen}"

@@ -179,7 +179,7 @@ def test_shipped_models_have_names(tmp_path, monkeypatch):
 
 
 def test_shipped_model_lies_beside_the_package():
-    assert model_file.SHIPPED_MODEL == ROOT / "saved_models" / "segnet_lite_camvid"
+    assert model_file.SHIPPED_MODEL == ROOT / "saved_models" / "segnet_lite_streets"
 
 
 # --- The command, with TensorFlow out of reach ---------------------------------------

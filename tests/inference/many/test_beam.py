@@ -109,7 +109,7 @@ def test_labels_and_records_are_those_of_single_pictures(run, predictor, photos)
         assert list(faults) == [str(photos / "broken.jpg")]
         assert re.match(r"/.*/broken.jpg: not an image", *faults.values())
         stills = {"a.png", "a.bmp", "sub/höhe.jpg"}
-        pages = {f"pages.tif.tif/{n:04}" for n in range(3)}
+        pages = {f"pages.tif_frames/{n:04}" for n in range(3)}
         assert set(records) == stills | pages
     for name in stills:
         labels = predictor.labels(read_image(photos / name))
