@@ -5,6 +5,7 @@ would bring all of GDAL. The tags that say where on the earth a picture lies are
 """
 
 from collections.abc import Iterator
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,7 @@ class LargeTiff:
                 "install tifffile imagecodecs"
             ) from None
         self.path, self._channels, self._range = path, channels, value_range
+        self._lock = Lock()
         try:
             self._file = tifffile.TiffFile(path)
             self._page: Any = self._file.pages[0]
@@ -245,7 +247,8 @@ class LargeTiff:
     def _piece(self, index: int) -> tuple:
         page, handle = self._page, self._file.filehandle
         try:
-            with handle.lock:
+            # The handle's own lock is off by default.
+            with self._lock:
                 handle.seek(page.dataoffsets[index])
                 data = handle.read(page.databytecounts[index])
             return page.decode(data or None, index, jpegtables=page.jpegtables)

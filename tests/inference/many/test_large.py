@@ -3,6 +3,7 @@
 import resource
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -197,6 +198,18 @@ def test_what_is_large(tmp_path, scene, monkeypatch):
     assert found == [False, True, False, False]
     monkeypatch.setattr(large, "IN_FLIGHT", 333 * 467 - 1)
     assert is_large(str(tmp_path / "a.tif"))
+
+
+def test_several_threads_read_one_file(tmp_path):
+    scene = draw_scene(11, 0, 900, 1100)[0]
+    tifffile.imwrite(tmp_path / "a.tif", scene, photometric="rgb", tile=(64, 64))
+    source = LargeTiff(str(tmp_path / "a.tif"), 3, None)
+    spans = [(0, 688), (112, 800), (208, 900)] * 4
+    with ThreadPoolExecutor(4) as pool:
+        for span, rows in zip(
+            spans, pool.map(lambda span: source.rows(*span), spans), strict=True
+        ):
+            np.testing.assert_array_equal(rows, scene[slice(*span)])
 
 
 def test_labels_are_those_of_the_whole_image(tmp_path, small_tiles, capsys):
