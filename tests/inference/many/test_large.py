@@ -4,6 +4,7 @@ import resource
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -203,9 +204,9 @@ def test_what_is_large(tmp_path, scene, monkeypatch):
 def test_several_threads_read_one_file(tmp_path):
     scene = draw_scene(11, 0, 900, 1100)[0]
     tifffile.imwrite(tmp_path / "a.tif", scene, photometric="rgb", tile=(64, 64))
-    source = LargeTiff(str(tmp_path / "a.tif"), 3, None)
     spans = [(0, 688), (112, 800), (208, 900)] * 4
-    with ThreadPoolExecutor(4) as pool:
+    source = LargeTiff(str(tmp_path / "a.tif"), 3, None)
+    with closing(source), ThreadPoolExecutor(4) as pool:
         for span, rows in zip(
             spans, pool.map(lambda span: source.rows(*span), spans), strict=True
         ):
