@@ -5,7 +5,7 @@ from importlib import import_module
 import pytest
 from conftest import ROOT
 
-HELPERS = {"benchmarks.chromium"}
+HELPERS = {"benchmarks.chromium", "benchmarks.torch_models"}
 """What others import, and nobody runs."""
 
 SCRIPTS = {
