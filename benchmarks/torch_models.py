@@ -8,18 +8,32 @@ and compared with them. Each layer has the name of its layer in Keras, so that
 import torch
 from torch import Tensor, nn
 
-from segnet_tf.models.blocks import BN_MOMENTUM, VGG16_MEAN
-from segnet_tf.models.segnet import VGG16_STAGES
-from segnet_tf.models.segnet_lite import (
-    CONTEXT_DILATIONS,
-    ENCODERS,
-    HEAD_FILTERS,
-    STEM_FILTERS,
-)
-
 __all__ = ["SegNet", "SegNetLite"]
 
-BN = {"eps": 1e-3, "momentum": 1 - BN_MOMENTUM}
+# These numbers stand in segnet_tf.models, too. They are not imported from there, so
+# that a process of PyTorch loads no TensorFlow; the tests compare the networks.
+VGG16_STAGES = ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3)
+VGG16_MEAN = (123.68, 116.779, 103.939)
+
+ENCODERS = {
+    "lite0": (
+        ((1, 3, 16), (6, 3, 24)),
+        ((6, 3, 24), (6, 5, 40)),
+        ((6, 5, 40), (6, 3, 80)),
+        ((6, 3, 80),) * 2 + ((6, 5, 112),) * 3,
+    ),
+    "lite1": (
+        ((1, 3, 16), (6, 3, 24)),
+        ((6, 3, 24), (6, 3, 24), (6, 5, 40)),
+        ((6, 5, 40), (6, 5, 40), (6, 3, 80)),
+        ((6, 3, 80),) * 3 + ((6, 5, 112),) * 4,
+    ),
+}
+"""(expansion, kernel size, filters) of each block, split where the size halves."""
+
+STEM_FILTERS, HEAD_FILTERS, CONTEXT_DILATIONS = 32, 16, (2, 4)
+
+BN = {"eps": 1e-3, "momentum": 0.1}
 """Keras' momentum is the part that stays, PyTorch's the part that is new."""
 
 

@@ -23,7 +23,7 @@ from segnet_tf.files import replacing
 from segnet_tf.models.networks import build
 from segnet_tf.models.segnet import VGG16_STAGES, VGG19_STAGES
 
-__all__ = ["from_torch", "seeded", "seeded_image", "to_torch"]
+__all__ = ["filled", "from_torch", "seeded", "seeded_image", "to_torch"]
 
 FIXTURE = Path("tests/benchmarks/torch_logits.npz")
 SIZE = (37, 51)
@@ -133,7 +133,11 @@ def seeded(name: str) -> keras.Model:
     """A network of `NETWORKS` with weights from a seed, the same on every machine."""
     arguments = NETWORKS[name]
     builder = "segnet_lite" if "lite" in name else "segnet"
-    model = build(builder, CLASSES, **arguments)
+    return filled(build(builder, CLASSES, **arguments))
+
+
+def filled(model: keras.Model) -> keras.Model:
+    """The model itself, with weights from a seed: no layer is without effect."""
     # NumPy promises the numbers of this old generator for ever.
     random = np.random.RandomState(0)
     for layer in model.layers:
