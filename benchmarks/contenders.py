@@ -4,7 +4,7 @@ A contender is loaded in a process of its own, from the files that `prepare` wri
 Its packages are imported there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -53,12 +53,12 @@ class Contender:
 # Files of ours
 
 
-def prepare(folder: Path) -> None:
-    """Writes both networks in every form; a form that is there stays.
+def prepare(folder: Path, networks: Sequence[str]) -> None:
+    """Writes networks of ours in every form, but for those that are there in all.
 
     The weights come from a seed, because they do not change the time.
     """
-    for network in ("segnet_lite", "segnet"):
+    for network in networks:
         if not (folder / network / "done").exists():
             (folder / network).mkdir(parents=True, exist_ok=True)
             _prepare(network, folder / network)
@@ -215,7 +215,9 @@ LAYOUTS = {
 # KerasHub
 
 
-def keras_hub_engine(make: Callable) -> Load:
+def keras_hub_engine(make: Callable, size: tuple[int, int] = SIZE) -> Load:
+    """A model with random weights; another size cuts the image and pads with zeros."""
+
     def load(folder: Path, threads: int):
         import tensorflow as tf
 
@@ -224,11 +226,19 @@ def keras_hub_engine(make: Callable) -> Load:
         call = tf.function(lambda x: model(x, training=False))
 
         def run(image):
+            if image.shape[:2] != size:
+                cut = image[: size[0], : size[1]]
+                image = np.zeros((*size, 3), np.uint8)
+                image[: cut.shape[0], : cut.shape[1]] = cut
             return call(tf.constant(image[None], tf.float32)).numpy()[0]
 
         return run, sum(int(np.prod(w.shape)) for w in model.trainable_weights)
 
     return load
+
+
+SQUARE = (448, 448)
+"""KerasHub's SegFormer takes square images alone. This one has 9 % more pixels."""
 
 
 def hub_deeplab():
@@ -259,7 +269,7 @@ def hub_segformer():
     from keras_hub import models
 
     encoder = models.MiTBackbone(
-        image_shape=(*SIZE, 3),
+        image_shape=(*SQUARE, 3),
         num_layers=4,
         hidden_dims=[32, 64, 160, 256],
         layerwise_depths=[2, 2, 2, 2],
@@ -373,10 +383,13 @@ def _contenders() -> list[Contender]:
             Contender("small", network, name, torch_engine(make, **layout))
             for name, layout in LAYOUTS.items()
         ]
-    hubs = {"DeepLabV3+ ResNet50": hub_deeplab, "SegFormer-B0": hub_segformer}
+    hubs = {
+        "DeepLabV3+ ResNet50": keras_hub_engine(hub_deeplab),
+        "SegFormer-B0, 448x448": keras_hub_engine(hub_segformer, SQUARE),
+    }
     return found + [
-        Contender("small", network, "KerasHub, tf.function", keras_hub_engine(make))
-        for network, make in hubs.items()
+        Contender("small", network, "KerasHub, tf.function", load)
+        for network, load in hubs.items()
     ]
 
 

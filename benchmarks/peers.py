@@ -14,6 +14,7 @@ import argparse
 import multiprocessing
 import os
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -26,6 +27,7 @@ from benchmarks.contenders import CONTENDERS, SIZE, Contender, prepare
 from benchmarks.machine import OthersWork, description, peak_mib, versions
 from segnet_tf.console import cli
 from segnet_tf.datasets.synthetic import draw_scene
+from segnet_tf.errors import UserError
 from segnet_tf.files import write_json
 
 FORWARD = ("small", "segnet")
@@ -68,9 +70,13 @@ def main() -> None:
     spawn = multiprocessing.get_context("spawn")
     if not arguments.train:
         # In a process of its own, because TensorFlow would stay in this one.
-        preparing = spawn.Process(target=prepare, args=(arguments.folder,))
+        networks = {"small": "segnet_lite", "segnet": "segnet"}
+        wanted = [networks[group] for group in arguments.groups]
+        preparing = spawn.Process(target=prepare, args=(arguments.folder, wanted))
         preparing.start()
         preparing.join()
+        if preparing.exitcode:
+            raise UserError(f"{arguments.folder}: our files could not be written")
     for group in TRAINING if arguments.train else arguments.groups:
         found = race(chosen(group, arguments.only), arguments)
         name = f"{group.replace(' ', '_')}.json"
@@ -186,6 +192,7 @@ def run_contender(name: str, image: np.ndarray, folder: Path, threads: int, pipe
             pipe.send({"seconds": seconds(run, image)})
         pipe.send({"peak_mib": peak_mib()})
     except Exception as error:  # of any package; the table shows it
+        traceback.print_exc()
         reason = (str(error).strip() or "no message").splitlines()[0]
         pipe.send({"error": f"{type(error).__name__}: {reason[:120]}"})
 
