@@ -4,6 +4,9 @@ torch_logits.npz holds PyTorch's logits, so that the comparison runs without PyT
 the other tests compute with it, where it is installed.
 """
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -146,3 +149,9 @@ def test_statistics_move_at_the_same_rate(torch):
     count = image.shape[1] * image.shape[2]
     apart = abs(found[variance] / state[variance] - 1).max()
     assert 0.9 / count < apart < 1.1 / count
+
+
+def test_pytorch_s_copy_loads_no_tensorflow(torch):
+    code = "import sys, benchmarks.torch_models; print('tensorflow' in sys.modules)"
+    command = [sys.executable, "-c", code]
+    assert subprocess.check_output(command, cwd=ROOT, text=True).strip() == "False"
