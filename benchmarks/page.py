@@ -1,0 +1,230 @@
+"""Writes docs/benchmarks.md from the results of the benchmarks.
+
+python -m benchmarks.page
+
+`benchmarks.peers` and `benchmarks.roofline` do it at their end.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from segnet_tf.console import cli
+from segnet_tf.files import replacing
+
+__all__ = ["RESULTS", "write"]
+
+RESULTS = Path("benchmarks/results/peers")
+PAGE = Path("docs/benchmarks.md")
+QUIET = 0.1
+"""Cores that others may use before the page warns."""
+
+HEADER = """# Benchmarks: beside what people would use instead
+
+Written by `python -m benchmarks.page` from the files of
+[benchmarks/results/peers](../benchmarks/results/peers); each section has its command,
+after
+
+    pip install -r benchmarks/requirements.txt
+
+Every contender runs in a process of its own. Those of a table take turns: one pass that
+does not count, then one that does. A pass goes from an image in uint8 to scores as an
+array, so that it includes the conversion to float and, for SavedModel, the softmax.
+"cold" is the time from the start of the process to the first scores (`torch.compile`
+compiles then, without its cache), "peak" the largest memory of the process. All weights
+are random but the shipped model's: these tables say nothing about accuracy. "PyTorch"
+computes the same network with the same weights, on `MaxPool2d` and `MaxUnpool2d`; the
+tests of `benchmarks.torch_weights` hold the logits equal.
+"""
+
+SECTIONS = {
+    "small": (
+        "Small networks, forward at 384x480",
+        "python -m benchmarks.peers --groups small",
+    ),
+    "segnet": (
+        "SegNet, forward at 384x480",
+        "python -m benchmarks.peers --groups segnet",
+    ),
+    "training_segnet_lite": (
+        "SegNetLite, a training step: 8 crops of 192x256",
+        "python -m benchmarks.peers --train",
+    ),
+    "training_segnet": (
+        "SegNet, a training step: 2 crops of 192x256",
+        "python -m benchmarks.peers --train",
+    ),
+}
+"""File of results -> title and command."""
+
+TRAINING = """Mean cross-entropy of the pixels, AdamW, float32. Ours is a step of
+`train.py`, in the pooling mode "input".
+"""
+
+
+ROOFLINE = """## Roofline
+
+    python -m benchmarks.roofline
+
+Each layer takes at least as long as its operations at the machine's best matrix product
+and as its inputs, outputs and weights at the bandwidth of the memory; the bound is the
+sum over the layers. Normalisation and activations count as part of the convolution
+before them. The share is the bound over the time that an engine takes. Engines that
+keep values in caches from layer to layer, or that save operations (Winograd), can pass
+100 %.
+"""
+
+
+def write(results: Path = RESULTS, page: Path | None = None) -> None:
+    """Writes the page; results that are not there have no section.
+
+    Args:
+        results: folder of the JSON files.
+        page: the file; by default docs/benchmarks.md for the folder that comes along,
+            else benchmarks.md in the folder.
+    """
+    page = page or (PAGE if results == RESULTS else results / PAGE.name)
+    parts = [HEADER]
+    for name, (title, command) in SECTIONS.items():
+        file = results / f"{name}.json"
+        if file.exists():
+            found = json.loads(file.read_text())
+            explained = TRAINING if name.startswith("training") else ""
+            parts.append(_section(found, title, command, explained))
+    file = results / "roofline.json"
+    if file.exists():
+        parts.append(_roofline(json.loads(file.read_text())))
+    with replacing(page) as temporary:
+        temporary.write_text("\n".join(parts))
+    print(f"written: {page}")
+
+
+def _section(found: dict, title: str, command: str, explained: str) -> str:
+    rows = sorted(found["contenders"], key=lambda row: row.get("ms", float("inf")))
+    text = f"## {title}\n\n    {command}\n\n{explained}{_conditions(found)}\n\n"
+    best = rows[0].get("ms")
+    columns = {
+        "network": lambda r: r["network"],
+        "engine": lambda r: r["engine"],
+        "ms, median": lambda r: f"{r['ms']:,.1f}",
+        "least": lambda r: f"{r['least_ms']:,.1f}",
+        "times the fastest": lambda r: f"{r['ms'] / best:.2f}",
+        "cold, s": lambda r: f"{r['cold_s']:.1f}",
+        "peak, MiB": lambda r: f"{r['peak_mib']:,.0f}" if r["peak_mib"] else "-",
+        "parameters": lambda r: f"{r['parameters']:,}",
+    }
+    ran = [row for row in rows if "ms" in row]
+    text += _table(list(columns), [[c(r) for c in columns.values()] for r in ran])
+    for row in rows:
+        if "error" in row:
+            text += f"\n{row['network']}, {row['engine']}: `{row['error']}`\n"
+    return text + "".join(f"\n{line}\n" for line in verdicts(ran))
+
+
+def verdicts(rows: list[dict]) -> list[str]:
+    """Sentences on each of our networks: the fastest of ours, the fastest of others."""
+    found = []
+    for network in ("segnet", "segnet_lite"):
+        same = [row for row in rows if row["network"] == network]
+        ours = _fastest([row for row in same if _is_ours(row)])
+        rivals = {
+            "the same network": [row for row in same if not _is_ours(row)],
+            "another network": [
+                row for row in rows if not row["network"].startswith("segnet")
+            ],
+        }
+        for whose, others in rivals.items():
+            theirs = _fastest(others)
+            if ours and theirs:
+                found.append(
+                    f"{network} in float32 on {ours['engine']}, against {whose} "
+                    f"({theirs['network']} on {theirs['engine']}): "
+                    f"{_compared(ours, theirs)}."
+                )
+        on = {row["engine"]: row for row in same}
+        if "LiteRT" in on and "LiteRT, int8" in on:
+            compared = _compared(on["LiteRT, int8"], on["LiteRT"])
+            found.append(f"{network}: int8 against float32: {compared}.")
+    return found
+
+
+def _fastest(rows: list[dict]) -> dict | None:
+    exact = [row for row in rows if row["precision"] == "float32"]
+    return min(exact, key=lambda row: row["ms"], default=None)
+
+
+def _compared(one: dict, other: dict) -> str:
+    return f"{other['ms'] / one['ms']:.2f} times as fast"
+
+
+OURS = ("LiteRT", "Keras", "TensorFlow")
+
+
+def _is_ours(row: dict) -> bool:
+    """Whether the engine is one that the package itself gives a model to."""
+    return row["network"].startswith("segnet") and row["engine"].startswith(OURS)
+
+
+def _conditions(found: dict) -> str:
+    machine, others = found["machine"], found["others_cores"]
+    facts = [f"{machine['cores']} cores"]
+    if machine.get("instructions"):
+        facts.append(", ".join(machine["instructions"]))
+    facts.append(", ".join(f"{k} {v}" for k, v in found["versions"].items()))
+    text = f"{'; '.join(facts)}."
+    if "rounds" in found:
+        text = f"{found['rounds']} rounds, {found['threads']} threads; {text}"
+    if others is not None:
+        text += f" Other programs used {others:.2f} cores meanwhile."
+    if others is None or others > QUIET:
+        text += " **The machine was busy: trust the order of magnitude alone.**"
+    return text
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _roofline(found: dict) -> str:
+    peaks = found["peaks"]
+    text = f"{ROOFLINE}\n{_conditions(found)}\n\n"
+    units = {
+        "float32_gflops": "float32 matrix product, GFLOP/s",
+        "int8_gops": "int8 matrix product, GOP/s",
+        "bandwidth_gb": "memory, GB/s",
+    }
+    rows = [[units[key], f"{value:,.0f}"] for key, value in peaks.items() if value]
+    text += _table(["measured peak", ""], rows) + "\n"
+    head = ["network", "GFLOP", "MB moved", "bound, ms", "engine", "ms", "share"]
+    rows = []
+    for network in found["networks"]:
+        own = [
+            network["network"],
+            f"{network['flops'] / 1e9:.2f}",
+            f"{network['bytes'] / 1e6:.0f}",
+        ]
+        for engine in network["engines"]:
+            bound = engine["bound_ms"]
+            rows.append(
+                [
+                    *own,
+                    f"{bound:.1f}",
+                    engine["engine"],
+                    f"{engine['ms']:,.1f}",
+                    f"{bound / engine['ms']:.0%}",
+                ]
+            )
+    return text + _table(head, rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS, help=f"[{RESULTS}]")
+    write(parser.parse_args().results)
+
+
+if __name__ == "__main__":
+    cli.run(main, "benchmarks.page")
