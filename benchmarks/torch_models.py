@@ -8,28 +8,9 @@ and compared with them. Each layer has the name of its layer in Keras, so that
 import torch
 from torch import Tensor, nn
 
+from segnet_tf.models.encoders import ENCODERS, VGG16_MEAN, VGG16_STAGES
+
 __all__ = ["SegNet", "SegNetLite"]
-
-# These numbers stand in segnet_tf.models, too. They are not imported from there, so
-# that a process of PyTorch loads no TensorFlow; the tests compare the networks.
-VGG16_STAGES = ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3)
-VGG16_MEAN = (123.68, 116.779, 103.939)
-
-ENCODERS = {
-    "lite0": (
-        ((1, 3, 16), (6, 3, 24)),
-        ((6, 3, 24), (6, 5, 40)),
-        ((6, 5, 40), (6, 3, 80)),
-        ((6, 3, 80),) * 2 + ((6, 5, 112),) * 3,
-    ),
-    "lite1": (
-        ((1, 3, 16), (6, 3, 24)),
-        ((6, 3, 24), (6, 3, 24), (6, 5, 40)),
-        ((6, 5, 40), (6, 5, 40), (6, 3, 80)),
-        ((6, 3, 80),) * 3 + ((6, 5, 112),) * 4,
-    ),
-}
-"""(expansion, kernel size, filters) of each block, split where the size halves."""
 
 STEM_FILTERS, HEAD_FILTERS, CONTEXT_DILATIONS = 32, 16, (2, 4)
 
@@ -167,7 +148,7 @@ class SegNetLite(Unpooling):
         num_classes: channels of the output.
         input_channels: 3 for RGB.
         width: factor on the filters.
-        encoder: a key of `segnet_tf.models.segnet_lite.ENCODERS`.
+        encoder: a key of `segnet_tf.models.encoders.ENCODERS`.
     """
 
     def __init__(self, num_classes=11, input_channels=3, width=1.0, encoder="lite0"):

@@ -20,8 +20,8 @@ import numpy as np
 from segnet_tf.console import cli
 from segnet_tf.errors import UserError
 from segnet_tf.files import replacing
+from segnet_tf.models.encoders import VGG16_STAGES, VGG19_STAGES
 from segnet_tf.models.networks import build
-from segnet_tf.models.segnet import VGG16_STAGES, VGG19_STAGES
 
 __all__ = ["filled", "from_torch", "seeded", "seeded_image", "to_torch"]
 

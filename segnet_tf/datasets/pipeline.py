@@ -22,6 +22,7 @@ from segnet_tf.errors import UserError
 __all__ = [
     "batch_names",
     "evaluation_batches",
+    "evaluation_rounds",
     "reading_errors",
     "training_batches",
 ]
@@ -138,7 +139,7 @@ def evaluation_batches(
         image float32 (1, H, W, channels) in [0, 255]; labels uint8 (1, H, W), void =
         255.
     """
-    rounds, images = -(-len(split) // replicas), len(split)
+    rounds, images = evaluation_rounds(split, replicas), len(split)
 
     read = reader(split)
 
@@ -152,6 +153,11 @@ def evaluation_batches(
     counter = tf.data.Dataset.range(rounds * len(here))
     samples = counter.map(sample, num_parallel_calls=tf.data.AUTOTUNE)
     return samples.batch(1).prefetch(4)
+
+
+def evaluation_rounds(split: Split, replicas: int) -> int:
+    """How many images of `evaluation_batches` each replica gets."""
+    return -(-len(split) // replicas)
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from segnet_tf.models.segnet import VGG16_STAGES, SegNet
+from segnet_tf.models.encoders import VGG16_STAGES
+from segnet_tf.models.segnet import SegNet
 from segnet_tf.models.segnet_basic import SegNetBasic
 
 __all__ = ["BayesianSegNet", "BayesianSegNetBasic"]

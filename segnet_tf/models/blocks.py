@@ -8,6 +8,7 @@ from segnet_tf.layers import (
     FastDepthwiseConv2D,
     FusedBatchNormalization,
 )
+from segnet_tf.models.encoders import VGG16_MEAN
 
 __all__ = [
     "classifier",
@@ -17,9 +18,6 @@ __all__ = [
     "depthwise_bn",
     "subtract_mean",
 ]
-
-VGG16_MEAN = (123.68, 116.779, 103.939)
-"""ImageNet's mean colour in RGB; VGG16 was trained on images without it."""
 
 BN_MOMENTUM = 0.9
 """Runs here are short; with Keras' 0.99 the statistics would lag behind the weights.

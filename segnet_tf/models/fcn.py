@@ -14,7 +14,7 @@ from segnet_tf.models.blocks import (
     deconvolution,
     subtract_mean,
 )
-from segnet_tf.models.segnet import VGG16_STAGES
+from segnet_tf.models.encoders import VGG16_STAGES
 
 __all__ = ["FCN"]
 

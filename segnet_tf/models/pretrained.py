@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from segnet_tf.errors import UserError
-from segnet_tf.models.segnet import VGG16_STAGES
+from segnet_tf.models.encoders import VGG16_STAGES
 
 __all__ = ["copy_matching_weights", "load_vgg16_kernels"]
 

@@ -13,14 +13,9 @@ from keras import layers
 
 from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
 from segnet_tf.models.blocks import classifier, conv_bn_relu, subtract_mean
+from segnet_tf.models.encoders import VGG16_STAGES, VGG19_STAGES
 
 __all__ = ["VGG16_STAGES", "VGG19_STAGES", "SegNet"]
-
-VGG16_STAGES = ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3)
-"""Filters of VGG16's thirteen 3x3 convolutions, one tuple for each pooling stage."""
-
-VGG19_STAGES = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)
-"""Filters of VGG19's sixteen 3x3 convolutions, one tuple for each pooling stage."""
 
 Widths = Sequence[int]
 

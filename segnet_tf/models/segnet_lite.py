@@ -18,25 +18,9 @@ from segnet_tf.console.cli import chosen
 from segnet_tf.errors import UserError
 from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D
 from segnet_tf.models.blocks import classifier, conv_bn, depthwise_bn
+from segnet_tf.models.encoders import ENCODERS
 
 __all__ = ["ENCODERS", "SegNetLite", "load_imagenet_encoder"]
-
-ENCODERS = {
-    "lite0": (
-        ((1, 3, 16), (6, 3, 24)),
-        ((6, 3, 24), (6, 5, 40)),
-        ((6, 5, 40), (6, 3, 80)),
-        ((6, 3, 80),) * 2 + ((6, 5, 112),) * 3,
-    ),
-    "lite1": (
-        ((1, 3, 16), (6, 3, 24)),
-        ((6, 3, 24), (6, 3, 24), (6, 5, 40)),
-        ((6, 5, 40), (6, 5, 40), (6, 3, 80)),
-        ((6, 3, 80),) * 3 + ((6, 5, 112),) * 4,
-    ),
-}
-"""The blocks of EfficientNet-Lite0 and Lite1 to stride 16, split where the size halves:
-(expansion, kernel size, filters) of each inverted-residual block."""
 
 STEM_FILTERS = 32
 CONTEXT_DILATIONS = (2, 4)

@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from segnet_tf.datasets.dataset import Split
+from segnet_tf.datasets.pipeline import evaluation_rounds
 from segnet_tf.errors import Stopped, UserError
 from segnet_tf.training.cluster import Cluster, deadline
 from segnet_tf.training.config import TrainConfig
@@ -133,7 +134,7 @@ class Replicas:
         """How many batches of a validation each replica gets; None: until the end."""
         if split is None or self.strategy is None:
             return None
-        return -(-len(split) // self.count)
+        return evaluation_rounds(split, self.count)
 
     def batches(self, make: Callable[..., tf.data.Dataset]) -> Any:
         """The batches of all replicas, for `fit`.

@@ -8,6 +8,7 @@ structure of a file is read, not its pixels. A file that is not plain is no faul
 import io
 import os
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -69,19 +70,16 @@ def plain_file(place: Place) -> Plain | None:
 
     A file that is missing or damaged is not plain: another reader says what is wrong.
     """
-    try:
-        with open(place.path, "rb") as file:
-            end = place.length
-            if end is None:
-                end = os.fstat(file.fileno()).st_size
-            file.seek(place.begin)
-            start = file.read(8)
-            if start == _PNG:
-                return _plain_png(file, place.begin, end)
-            if start[:2] == b"\xff\xd8":
-                return _plain_jpeg(file, place.begin, end)
-    except (OSError, struct.error):
-        pass
+    with suppress(OSError, struct.error), open(place.path, "rb") as file:
+        end = place.length
+        if end is None:
+            end = os.fstat(file.fileno()).st_size
+        file.seek(place.begin)
+        start = file.read(8)
+        if start == _PNG:
+            return _plain_png(file, place.begin, end)
+        if start[:2] == b"\xff\xd8":
+            return _plain_jpeg(file, place.begin, end)
     return None
 
 

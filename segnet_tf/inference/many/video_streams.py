@@ -1,6 +1,7 @@
 """The streams of a video, and those of the video that is made of it."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -121,9 +122,7 @@ def _seconds(stream, whole: int | None) -> float:
     if stream.duration:
         return float(stream.duration * stream.time_base)
     if text := stream.metadata.get("DURATION"):
-        try:
+        with suppress(ValueError):
             hours, minutes, seconds = map(float, text.split(":"))
             return 3600 * hours + 60 * minutes + seconds
-        except ValueError:
-            pass
     return (whole or 0) / 1e6
