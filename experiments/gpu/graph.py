@@ -23,13 +23,25 @@ class Graph(nn.Module):
         }
         # A ParameterDict takes no dots and no slashes.
         self.trained, self.moving = nn.ParameterDict(), nn.ParameterDict()
+        for path, value in self._turned(weights):
+            moving = "/moving_" in path
+            chosen = self.moving if moving else self.trained
+            chosen[path.replace("/", "-")] = nn.Parameter(value, not moving)
+
+    def _turned(self, weights: dict):
+        """Weights in PyTorch's order of axes."""
         for path, value in weights.items():
             value = torch.tensor(value)
             if value.ndim == 4:
                 value = value.permute(self._order(path)).contiguous()
-            moving = "/moving_" in path
-            chosen = self.moving if moving else self.trained
-            chosen[path.replace("/", "-")] = nn.Parameter(value, not moving)
+            yield path, value
+
+    @torch.no_grad()
+    def load(self, weights: dict) -> None:
+        """Takes other weights, in the place of its own ones."""
+        own = {**self.trained, **self.moving}
+        for path, value in self._turned(weights):
+            own[path.replace("/", "-")].copy_(value)
 
     def _order(self, path: str) -> tuple[int, ...]:
         """Keras' axes (h, w, in, out), or (h, w, channels, 1), in PyTorch's order."""
@@ -61,6 +73,11 @@ class Graph(nn.Module):
             return (x,)
         if kind == "Rescaling":
             return (x * step["scale"] + step["offset"],)
+        if kind == "LocalResponseNormalization":
+            size = 2 * step["radius"] + 1
+            # PyTorch divides its alpha by the window, TensorFlow does not.
+            alpha = step["alpha"] * size
+            return (F.local_response_norm(x, size, alpha, step["beta"], step["bias"]),)
         if kind == "Conv2D":
             kernel = self.trained[f"{name}-kernel"]
             has_bias = f"{name}-bias" in self.trained

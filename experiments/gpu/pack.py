@@ -2,12 +2,16 @@
 
     python -m experiments.gpu.pack jobs.json --out FOLDER
 
-jobs.json: {"NAME": {"dataset": "camvid", "data_dir": "CamVid", "epochs": 90, ...}}, the
-options of `TrainConfig` for each job. The logits of the copy are equal to Keras' to
-float32's precision, as are its losses and weights over the first steps.
+jobs.json: {"NAME": {"options": {"dataset": "camvid", "data_dir": "CamVid", "epochs":
+90, ...}, "score": "list.txt", "keep": true, "rank": 0, "seconds": 400}}. The options
+are those of `TrainConfig`. `score`: a split that the copy scores, or none; `keep`:
+whether its weights come back; jobs of a higher `rank` wait while one of a lower rank is
+not over, or has not done its share of `seconds`. The logits of the copy are equal to
+Keras' to float32's precision, as are its losses and weights over the first steps.
 """
 
 import argparse
+import hashlib
 import io
 import json
 from itertools import pairwise
@@ -23,6 +27,7 @@ from segnet_tf.datasets.dataset import class_pixel_counts
 from segnet_tf.models import networks
 from segnet_tf.training.building import build
 from segnet_tf.training.config import TrainConfig
+from segnet_tf.training.length import planned, steps_of
 from segnet_tf.training.optimizers import encoder_layers
 
 
@@ -37,6 +42,9 @@ def plan(model) -> tuple[list[dict], dict]:
             step["inputs"] = [_key(tensor) for tensor in tensors]
         if kind == "Rescaling":
             step |= {"scale": layer.scale, "offset": layer.offset}
+        elif kind == "LocalResponseNormalization":
+            step |= {"radius": layer.depth_radius, "bias": layer.bias}
+            step |= {"alpha": layer.alpha, "beta": layer.beta}
         elif kind == "FastDepthwiseConv2D":
             step["dilation"] = layer.dilation_rate[0]
         elif kind == "FusedBatchNormalization":
@@ -54,71 +62,121 @@ def _key(tensor) -> str:
     return f"{layer.name}:{index}"
 
 
-def key(source) -> str:
-    """A name that no other picture of the packs has."""
-    path = Path(str(source))
-    return f"{path.parent.name}/{path.stem}"
-
-
 def split_of(config: TrainConfig, name: str):
     data = config.data
     return registry.load(data.dataset, name, data.data_dir, 3, config.folder)
 
 
-def encoded(array: np.ndarray) -> bytes:
+def digest(content: bytes) -> str:
+    return hashlib.sha1(content).hexdigest()[:16]
+
+
+class Pack:
+    """Images, labels and weights, each of them once.
+
+    Args:
+        quality: of WebP, for images whose own JPEG is not smaller; None: lossless.
+    """
+
+    def __init__(self, quality: int | None):
+        self.options = {"quality": quality} if quality else {"lossless": True}
+        self.images: dict[str, bytes] = {}
+        self.labels: dict[str, bytes] = {}
+        self.weights: dict[str, np.ndarray] = {}
+
+    def samples(self, split) -> list[tuple[str, str]]:
+        """The keys of every picture and its labels."""
+        return [self._sample(split, index) for index in range(len(split))]
+
+    def _sample(self, split, index: int) -> tuple[str, str]:
+        source = Path(split.sources[index]).read_bytes()
+        image, label = digest(source), None
+        pixels, ids = split.read(index)
+        label = digest(ids.tobytes() + str(ids.shape).encode())
+        if image not in self.images:
+            own = encoded(pixels, "WEBP", **self.options)
+            is_jpeg = source[:2] == b"\xff\xd8"
+            self.images[image] = source if is_jpeg and len(source) < len(own) else own
+        self.labels.setdefault(label, encoded(ids, "PNG"))
+        return image, label
+
+    def keys(self, weights: dict) -> dict[str, str]:
+        """Path of each weight -> its key."""
+        found = {}
+        for path, value in weights.items():
+            found[path] = digest(value.tobytes() + str(value.shape).encode())
+            self.weights.setdefault(found[path], value)
+        return found
+
+    def write(self, folder: Path, most: int) -> None:
+        """Files of at most `most` bytes of pictures each."""
+        for kind, contents in (("images", self.images), ("labels", self.labels)):
+            parts, size = [{}], 0
+            for name, content in contents.items():
+                size += len(content)
+                if size > most:
+                    parts, size = [*parts, {}], len(content)
+                parts[-1][name] = np.frombuffer(content, np.uint8)
+            for number, part in enumerate(parts):
+                values = list(part.values())
+                np.savez(
+                    folder / f"{kind}{number}.npz",
+                    names=np.array(list(part)),
+                    contents=np.concatenate(values),
+                    ends=np.cumsum([len(value) for value in values]),
+                )
+        np.savez_compressed(folder / "weights.npz", **self.weights)
+
+
+def encoded(array: np.ndarray, form: str, **options) -> bytes:
     with io.BytesIO() as file:
-        Image.fromarray(array).save(file, format="WEBP", lossless=True)
+        Image.fromarray(array).save(file, format=form, **options)
         return file.getvalue()
 
 
-def write_pictures(path: Path, splits) -> None:
-    """Images and labels of the splits, each picture once."""
-    names, images, labels = [], [], []
-    for split in splits:
-        for index, source in enumerate(split.sources):
-            if key(source) not in names:
-                image, label = split.read(index)
-                names.append(key(source))
-                images.append(encoded(image))
-                with io.BytesIO() as file:
-                    Image.fromarray(label).save(file, format="PNG")
-                    labels.append(file.getvalue())
-    arrays = {"names": np.array(names)}
-    for kind, contents in (("images", images), ("labels", labels)):
-        arrays[kind] = np.frombuffer(b"".join(contents), np.uint8)
-        arrays[f"{kind}_ends"] = np.cumsum([len(content) for content in contents])
-    np.savez(path, **arrays)
+STEP = (
+    "crop", "zoom", "flip", "color_jitter", "corruption", "lighting", "batch_size",
+    "optimizer", "learning_rate", "schedule", "encoder_lr_multiplier", "weight_decay",
+)  # fmt: skip
+"""The options that a recorded step holds."""
 
 
-def job(name: str, config: TrainConfig) -> tuple[dict, dict, tuple]:
-    """A job's record, its first weights, and its splits."""
+def job(name: str, entry: dict, pack: Pack) -> dict:
+    """A job's record; its pictures and first weights go into the pack."""
+    config = TrainConfig.of(**entry["options"])
     keras.utils.set_random_seed(config.run.seed)
     split = split_of(config, config.data.train_split)
-    scored = split_of(config, config.data.val_split)
+    config = planned(config, len(split))
     model = build(config, split.info.num_classes)
-    last = networks.NETWORKS[config.network.model].encoder
     layers, weights = plan(model)
-    keys = [key(source) for source in split.sources]
-    counts, shares = zip(*(split.shares or ((len(keys), 1),)), strict=True)
+    samples = pack.samples(split)
+    counts, shares = zip(*(split.shares or ((len(samples), 1),)), strict=True)
     ends = np.cumsum((0, *counts))
-    options = config.optimization
-    steps = max(1, round(len(keys) / options.batch_size))
-    class_weights = CLASS_WEIGHTS[options.class_weights].make(
+    options = config.as_options()
+    class_weights = CLASS_WEIGHTS[config.optimization.class_weights].make(
         *class_pixel_counts(split)
     )
-    record = {
+    step = {name: options[name] for name in STEP} | {"groups": len(split.groups)}
+    scored = entry.get("score")
+    return {
         "name": name,
+        "kind": digest(json.dumps([layers, step]).encode()),
         "plan": layers,
-        "encoder": encoder_layers(model, last),
-        "parts": [keys[a:b] for a, b in pairwise(ends)],
+        "weights": pack.keys(weights),
+        "encoder": encoder_layers(
+            model, networks.NETWORKS[config.network.model].encoder
+        ),
+        "parts": [samples[a:b] for a, b in pairwise(ends)],
         "shares": shares,
         "groups": split.groups,
         "class_weights": class_weights.tolist(),
-        "options": config.as_options(),
-        "steps": steps * options.epochs,
-        "score": [key(source) for source in scored.sources],
+        "options": options,
+        "steps": steps_of(config, len(samples)) * config.optimization.epochs,
+        "score": pack.samples(split_of(config, scored)) if scored else [],
+        "keep": entry.get("keep", False),
+        "rank": entry.get("rank", 0),
+        "seconds": entry.get("seconds"),
     }
-    return record, weights, (split, scored)
 
 
 def main() -> None:
@@ -127,17 +185,17 @@ def main() -> None:
     )
     parser.add_argument("jobs", type=Path, help="jobs.json")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--quality", type=int, help="of WebP; left out: lossless")
+    parser.add_argument("--part", type=int, default=10**9, help="bytes of a file")
     arguments = parser.parse_args()
     arguments.out.mkdir(exist_ok=True)
-    records, found, splits = [], {}, []
-    for name, options in json.loads(arguments.jobs.read_text()).items():
-        record, weights, pair = job(name, TrainConfig.of(**options))
-        records.append(record)
-        splits.extend(pair)
-        found |= {f"{name}|{path}": value for path, value in weights.items()}
-    write_pictures(arguments.out / "pictures.npz", splits)
+    pack = Pack(arguments.quality)
+    records = []
+    for name, entry in json.loads(arguments.jobs.read_text()).items():
+        records.append(job(name, entry, pack))
+        print(name, records[-1]["steps"], "steps")
+    pack.write(arguments.out, arguments.part)
     (arguments.out / "jobs.json").write_text(json.dumps(records))
-    np.savez_compressed(arguments.out / "weights.npz", **found)
 
 
 if __name__ == "__main__":
