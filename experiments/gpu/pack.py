@@ -156,7 +156,10 @@ def job(name: str, entry: dict, pack: Pack) -> dict:
     class_weights = CLASS_WEIGHTS[config.optimization.class_weights].make(
         *class_pixel_counts(split)
     )
-    step = {name: options[name] for name in STEP} | {"groups": len(split.groups)}
+    step = {name: options[name] for name in STEP} | {
+        "groups": len(split.groups),
+        "classes": split.info.num_classes,
+    }
     scored = entry.get("score")
     return {
         "name": name,
