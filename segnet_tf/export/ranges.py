@@ -56,7 +56,7 @@ def quantized(flat: bytes, images: Sequence[np.ndarray], input_dtype: str) -> by
 
 
 def measured_ranges(flat: bytes, images: Sequence[np.ndarray]) -> Ranges:
-    """The range of the input and of each operator's results, over all images.
+    """The range of each float32 result, and of the input, over all images.
 
     Args:
         flat: a TFLite flatbuffer of one float32 image (1, H, W, C).
@@ -68,7 +68,9 @@ def measured_ranges(flat: bytes, images: Sequence[np.ndarray]) -> Ranges:
     from tensorflow.lite.tools import flatbuffer_utils
 
     graph = flatbuffer_utils.convert_bytearray_to_object(bytearray(flat)).subgraphs[0]
-    wanted = [*graph.inputs, *(i for op in graph.operators for i in op.outputs)]
+    results = (i for op in graph.operators for i in op.outputs)
+    kind = schema.TensorType.FLOAT32
+    wanted = [i for i in (*graph.inputs, *results) if graph.tensors[i].type == kind]
     loaded = _with_all_tensors(flat)
     ranges: Ranges = {}
     with Progress(len(images), " images") as progress:

@@ -136,6 +136,23 @@ def test_the_signature_is_the_file(file):
     np.testing.assert_array_equal(result["logits"], expected)
 
 
+@pytest.mark.parametrize(
+    "result, dtype", [("probabilities", "float32"), ("labels", "uint8")]
+)
+def test_results_that_are_not_scores(tmp_path, result, dtype):
+    """Class ids are integers, which have no range to measure."""
+    path, size = tmp_path / "model.tflite", (32, 48)
+    images, model = scenes(size), context_model()
+    options = {"input": "float32", "calibration": images, "result": result}
+    export_tflite(model, path, TWO, size, quantize="int8", **options)
+    assert interpreter(path).get_input_details()[0]["dtype"] == np.float32
+    output = open_tflite(path).run(images[0])
+    assert output.dtype == dtype
+    labels = output if result == "labels" else output.argmax(axis=-1)
+    expected = np.argmax(model(images[0][None].astype(np.float32))[0], axis=-1)
+    assert 0 < expected.mean() < 1 and (labels == expected).mean() > 0.95
+
+
 @pytest.mark.parametrize("size", [(32, 48), (5, 7)])
 def test_measured_ranges_are_those_of_keras(size):
     model, images = context_model(), scenes(size, 3)
