@@ -16,6 +16,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from segnet_tf.console.quiet import notices_kept_back
 from segnet_tf.errors import UserError
+from segnet_tf.export.ranges import quantized
 
 __all__ = ["converted", "write_archive"]
 
@@ -47,7 +48,10 @@ def converted(
     with tempfile.TemporaryDirectory() as folder:
         write_archive(folder, model, {"serving_default": serve})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        _set_up(converter, quantize, input_dtype, calibration)
+        # No Flex operators: stock runtimes lack them.
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        if quantize == "dynamic":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
         with notices_kept_back():
             try:
                 flat = converter.convert()
@@ -57,27 +61,16 @@ def converted(
                     f"{model.name}: cannot be written in TFLite's builtin operators "
                     f"({reason})"
                 ) from error
+    if quantize == "int8":
+        return quantized(flat, calibration, input_dtype)
     from tensorflow.lite.tools import flatbuffer_utils
 
     file = flatbuffer_utils.convert_bytearray_to_object(bytearray(flat))
-    # The converter itself gives an int8 file its uint8 input.
-    if quantize != "int8" and input_dtype == "uint8":
+    if input_dtype == "uint8":
         _dequantize_image(file)
     if quantize == "float16":
         _halve_large_constants(file)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(file))
-
-
-def _set_up(converter, quantize: str, input_dtype: str, calibration) -> None:
-    # No Flex operators: stock runtimes lack them.
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if quantize in ("dynamic", "int8"):
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantize == "int8":
-        batches = [image[None].astype(np.float32) for image in calibration]
-        converter.representative_dataset = lambda: ([batch] for batch in batches)
-        if input_dtype == "uint8":
-            converter.inference_input_type = tf.uint8
 
 
 def _dequantize_image(file) -> None:

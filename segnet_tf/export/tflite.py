@@ -81,7 +81,7 @@ def export_tflite(
         gpu = consumer == "gpu"
         winograd = quantize == "none" and not gpu
         twin = xnnpack_model(model, *size, winograd=winograd, floor=gpu)
-    # The converter itself gives an int8 file its uint8 input.
+    # The quantiser gives an int8 file its uint8 input.
     dtype = "float32" if quantize == "int8" else input
     image = tf.TensorSpec((1, *size, model.input_shape[-1]), dtype, name="image")
 
