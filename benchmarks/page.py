@@ -2,19 +2,22 @@
 
 python -m benchmarks.page
 
-`benchmarks.peers` and `benchmarks.roofline` do it at their end.
+`benchmarks.peers`, `benchmarks.roofline` and `benchmarks.scaling` do it at their end.
 """
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.curves import Curve, curves, draw
 from segnet_tf.console import cli
 from segnet_tf.files import replacing
 
-__all__ = ["RESULTS", "write"]
+__all__ = ["RESULTS", "SCALING", "write"]
 
 RESULTS = Path("benchmarks/results/peers")
+SCALING = Path("benchmarks/results/scaling.json")
 PAGE = Path("docs/benchmarks.md")
 QUIET = 0.1
 """Cores that others may use before the page warns."""
@@ -22,8 +25,7 @@ QUIET = 0.1
 HEADER = """# Benchmarks: beside what people would use instead
 
 Written by `python -m benchmarks.page` from the files of
-[benchmarks/results/peers](../benchmarks/results/peers); each section has its command,
-after
+[benchmarks/results](../benchmarks/results); each section has its command, after
 
     pip install -r benchmarks/requirements.txt
 
@@ -74,12 +76,25 @@ keep values in caches from layer to layer, or that save operations (Winograd), c
 100 %.
 """
 
+SCALED = """## Scaling
+
+    python -m benchmarks.scaling
+
+One image of 256x256, 11 classes and two threads, but for the one of them that changes;
+random weights. The columns "ms", "cores" and "peak" give the first point and the last:
+the median, the cores that the engine kept busy, and the largest memory of the process.
+"slope" is the exponent of the cost, from a straight line through the logarithms: 1 is a
+proportional cost; for threads, -1 is half the time on two. "proportional" is the
+longest part of the curve in which all slopes between neighbours are within 0.15 of
+that. Classes change the last convolution alone. LiteRT takes one image at a time.
+"""
+
 
 def write(results: Path = RESULTS, page: Path | None = None) -> None:
     """Writes the page; results that are not there have no section.
 
     Args:
-        results: folder of the JSON files.
+        results: folder of the JSON files; that of `benchmarks.scaling` lies beside it.
         page: the file; by default docs/benchmarks.md for the folder that comes along,
             else benchmarks.md in the folder.
     """
@@ -94,6 +109,13 @@ def write(results: Path = RESULTS, page: Path | None = None) -> None:
     file = results / "roofline.json"
     if file.exists():
         parts.append(_roofline(json.loads(file.read_text())))
+    file = results.with_name(SCALING.name)
+    if file.exists():
+        found = json.loads(file.read_text())
+        lines = curves(found["points"])
+        picture = page.parent / "images" / "scaling.png"
+        draw(lines, picture)
+        parts.append(_scaling(found, lines, picture.relative_to(page.parent)))
     with replacing(page) as temporary:
         temporary.write_text("\n".join(parts))
     print(f"written: {page}")
@@ -216,6 +238,32 @@ def _roofline(found: dict) -> str:
                 ]
             )
     return text + _table(head, rows)
+
+
+def _scaling(found: dict, lines: list[Curve], picture: Path) -> str:
+    columns = {
+        "axis": lambda c: c.axis,
+        "network": lambda c: c.network,
+        "engine": lambda c: c.engine,
+        "from, to": lambda c: _ends(c, lambda x, row: f"{x:,}"),
+        "ms": lambda c: _ends(c, lambda x, row: f"{row['ms']:,.1f}"),
+        "cores": lambda c: _ends(c, lambda x, row: f"{row['cores']:.1f}"),
+        "peak, MiB": lambda c: _ends(
+            c, lambda x, row: f"{row['peak_mib']:,.0f}" if row["peak_mib"] else "-"
+        ),
+        "slope": lambda c: f"{c.slope:.2f}",
+        "proportional": lambda c: (
+            "{:,} to {:,}".format(*part) if (part := c.straight()) else "nowhere"
+        ),
+        "end": lambda c: c.end or "-",
+    }
+    rows = [[column(line) for column in columns.values()] for line in lines]
+    text = f"{SCALED}\n{_conditions(found)}\n\n![Times along the axes]({picture})\n\n"
+    return text + _table(list(columns), rows)
+
+
+def _ends(curve: Curve, shown: Callable[[int, dict], str]) -> str:
+    return ", ".join(shown(*curve.points[place]) for place in (0, -1))
 
 
 def main() -> None:

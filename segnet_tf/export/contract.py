@@ -13,7 +13,7 @@ from segnet_tf.datasets.dataset import DatasetInfo
 from segnet_tf.datasets.images import CHANNELS
 from segnet_tf.errors import UserError
 from segnet_tf.inference.receptive_field import receptive_field
-from segnet_tf.inference.tiling import check_size
+from segnet_tf.inference.tiling import check_size, check_values
 
 __all__ = ["checked", "head", "labels_json"]
 
@@ -36,7 +36,7 @@ def checked(
 
     Raises:
         UserError: if the model has other shapes or another number of classes, or does
-            not fit the size.
+            not fit the size, or if the size is too large.
     """
     shapes = (tuple(model.input_shape), tuple(model.output_shape))
     if any(len(shape) != 4 for shape in shapes) or shapes[0][-1] not in CHANNELS:
@@ -65,6 +65,7 @@ def checked(
             f"{model.name}: turns {size[0]}x{size[1]} into {given[0]}x{given[1]}: an "
             "exported model must give a label for every pixel"
         )
+    check_values(*size, receptive_field(model))
     return replace(info, channels=shapes[0][-1])
 
 

@@ -29,7 +29,7 @@ from segnet_tf.datasets.dataset import DatasetInfo
 from segnet_tf.errors import UserError
 from segnet_tf.inference import labels_json
 from segnet_tf.inference.labels_json import LABELS_ENTRY
-from segnet_tf.inference.tiling import ReceptiveField
+from segnet_tf.inference.tiling import ReceptiveField, check_values
 
 __all__ = [
     "OUTPUTS",
@@ -76,6 +76,7 @@ class Metadata:
         Raises:
             UserError: the message says which sizes are allowed.
         """
+        check_values(height, width, self.receptive_field)
         if (height, width) == self.size:
             return
         if self.multiple is None:

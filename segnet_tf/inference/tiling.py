@@ -14,7 +14,15 @@ import numpy as np
 
 from segnet_tf.errors import UserError
 
-__all__ = ["ReceptiveField", "Tile", "check_size", "in_tiles", "padded", "plan"]
+__all__ = [
+    "ReceptiveField",
+    "Tile",
+    "check_size",
+    "check_values",
+    "in_tiles",
+    "padded",
+    "plan",
+]
 
 BUDGET = 2**26
 """Pixels times channels of the widest map, in one tile: 2 megapixels of SegNetLite (1.1
@@ -26,6 +34,9 @@ with a photo of 12 megapixels and its overlay."""
 MOST_PIXELS = 2**24
 """The most pixels of an image that runs in one piece; more would need too much memory.
 """
+
+MOST_VALUES = np.iinfo(np.int32).max
+"""Of a map in one run: the runtimes count in 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,26 @@ def check_size(height: int, width: int) -> None:
         raise UserError(
             f"{height}x{width}: at most {MOST_PIXELS:,} pixels run in one piece: "
             "export a smaller size; larger images are predicted in tiles"
+        )
+
+
+def check_values(height: int, width: int, field: ReceptiveField | None) -> None:
+    """Refuses a size at which a network's widest map has too many values.
+
+    Args:
+        height: of the image.
+        width: of the image.
+        field: of the network; None: not known, and not checked.
+
+    Raises:
+        UserError: if there are more than `MOST_VALUES`.
+    """
+    values = height * width * field.channels if field else 0
+    if values > MOST_VALUES:
+        raise UserError(
+            f"{height}x{width}: the network's widest map would have {values:,} values "
+            f"in one piece, but runtimes count up to {MOST_VALUES:,}: take a smaller "
+            "size; larger images are predicted in tiles"
         )
 
 

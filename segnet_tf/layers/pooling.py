@@ -8,6 +8,7 @@ Positions have one of the representations of `segnet_tf.layers.positions`.
 
 import keras
 
+from segnet_tf.layers.limits import check_count
 from segnet_tf.layers.positions import (
     JIT_MODES,
     POSITION_TYPES,
@@ -56,6 +57,8 @@ class MaxPoolingWithArgmax2D(keras.layers.Layer):
 
     Raises:
         ValueError: if the mode is unknown or the input is not (B, H, W, C).
+        UserError, tf.errors.InvalidArgumentError: if the batch has more values than
+            TensorFlow's kernels count, 2^31 - 1 (`segnet_tf.layers.limits`).
 
     >>> import numpy as np
     >>> x = np.array([[1, 5], [5, 2]], "float32").reshape(1, 2, 2, 1)
@@ -75,6 +78,7 @@ class MaxPoolingWithArgmax2D(keras.layers.Layer):
 
     def compute_output_spec(self, x):
         _check_rank("x", x.shape)
+        check_count(x.shape)
         batch, height, width, channels = x.shape
         pooled = (batch, _half(height), _half(width), channels)
         dtype = {"argmax": "int64", "window": "uint8"}.get(self.mode)
@@ -112,6 +116,8 @@ class MaxUnpooling2D(keras.layers.Layer):
     Raises:
         ValueError: if the mode is unknown, or if values, positions and like do not
             match.
+        UserError, tf.errors.InvalidArgumentError: if the output would have more values
+            than TensorFlow's kernels count, 2^31 - 1 (`segnet_tf.layers.limits`).
 
     >>> import numpy as np
     >>> x = np.array([[1, 5], [5, 2]], "float32").reshape(1, 2, 2, 1)

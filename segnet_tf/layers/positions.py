@@ -15,6 +15,7 @@ many windows are all zero.
 import tensorflow as tf
 
 from segnet_tf.layers.devices import has_gpu
+from segnet_tf.layers.limits import count, within_limit
 
 __all__ = [
     "JIT_MODES",
@@ -53,6 +54,11 @@ def check_mode(mode: str) -> str:
     if mode not in POOLING_MODES:
         raise ValueError(f"mode must be one of {POOLING_MODES}, not {mode!r}")
     return mode
+
+
+def _batch(x: tf.Tensor):
+    """The number of images of x: an integer if it is known, else a tensor."""
+    return tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
 
 
 def spatial_shape(x: tf.Tensor) -> tuple:
@@ -123,7 +129,13 @@ def _window_index(phases: list[tf.Tensor]) -> tf.Tensor:
 
 
 def max_pool(x: tf.Tensor, mode: str) -> tuple[tf.Tensor, tf.Tensor]:
-    """Pooled values (B, h, w, C) and positions of x (B, H, W, C)."""
+    """Pooled values (B, h, w, C) and positions of x (B, H, W, C).
+
+    Raises:
+        UserError, tf.errors.InvalidArgumentError: if x has more than
+            `segnet_tf.layers.limits.MOST_VALUES` values.
+    """
+    x = within_limit(x, (_batch(x), *spatial_shape(x), x.shape[-1]))
     if mode == "argmax":
         # Grappler would move a ReLU from before this op to behind it and connect
         # the ReLU's floats to the consumers of the positions; TensorFlow would then
@@ -209,7 +221,14 @@ def _entries(x: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
 
 
 def unpool(values, positions, mode: str, height, width) -> tf.Tensor:
-    """Values at their positions, zero elsewhere: (B, height, width, C)."""
+    """Values at their positions, zero elsewhere: (B, height, width, C).
+
+    Raises:
+        UserError, tf.errors.InvalidArgumentError: if the result would have more than
+            `segnet_tf.layers.limits.MOST_VALUES` values.
+    """
+    shape = (_batch(values), height, width, values.shape[-1])
+    values = within_limit(values, shape)
     if mode == "argmax":
         return _scatter(values, positions, height, width)
     if mode == "input":
@@ -228,8 +247,8 @@ def unpool(values, positions, mode: str, height, width) -> tf.Tensor:
 
 
 def _scatter(values, positions, height, width) -> tf.Tensor:
-    batch, channels = tf.shape(values)[0], values.shape[-1]
-    size = tf.cast(height * width * channels, tf.int64)
+    batch, channels = _batch(values), values.shape[-1]
+    size = count((height, width, channels))
     # One entry tells, since in the last image of a batch all positions would be too
     # large. On a GPU they would be left out without a word.
     in_each_image = tf.debugging.assert_less(
@@ -238,10 +257,18 @@ def _scatter(values, positions, height, width) -> tf.Tensor:
         "positions count through the whole batch: make them with "
         "MaxPoolingWithArgmax2D, or with include_batch_in_index=False",
     )
-    # One flat index over the whole batch is faster than (item, position) pairs.
-    first = tf.range(tf.cast(batch, tf.int64)) * size
-    flat = tf.reshape(positions + first[:, None, None, None], [-1, 1])
-    shape = tf.cast(batch, tf.int64)[None] * size
+    flat = tf.reshape(_in_batch(positions, size), [-1, 1])
     with tf.control_dependencies([] if in_each_image is None else [in_each_image]):
-        dense = tf.scatter_nd(flat, tf.reshape(values, [-1]), shape)
+        dense = tf.scatter_nd(
+            flat, tf.reshape(values, [-1]), count((batch, size))[None]
+        )
     return tf.reshape(dense, [batch, height, width, channels])
+
+
+def _in_batch(positions: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Positions in images of so many values as positions in their batch, all int64.
+
+    One flat index over the whole batch is faster than (item, position) pairs.
+    """
+    first = tf.range(tf.shape(positions, tf.int64)[0]) * size
+    return positions + first[:, None, None, None]

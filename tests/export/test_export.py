@@ -282,6 +282,26 @@ def test_size_that_a_file_does_not_take(size, multiple):
         metadata.check_size(40, 48)
 
 
+def test_size_at_which_a_runtime_cannot_count_the_values():
+    from segnet_tf.inference.tflite_metadata import Metadata
+    from segnet_tf.inference.tiling import ReceptiveField
+
+    field = ReceptiveField(16, 64, channels=64)
+    metadata = Metadata(INFO, "logits", (32, 48), 16, field)
+    metadata.check_size(5792, 5792)
+    with pytest.raises(UserError, match="5808x5808: .* 2,158,903,296 values"):
+        metadata.check_size(5808, 5808)
+
+
+def test_export_refuses_a_size_at_which_a_runtime_cannot_count(tmp_path):
+    names = tuple(f"class {n}" for n in range(128))
+    info = replace(INFO, classes=names, colours=((0, 0, 0),) * 128)
+    model = build("segnet_lite", 128)
+    with pytest.raises(UserError, match="4096x4096: .* 2,147,483,648 values"):
+        export_tflite(model, tmp_path / "m.tflite", info, (4096, 4096))
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "output, dtype, depth",
     [
