@@ -10,7 +10,9 @@ classes of their own. Every run has the options that `train.py` takes by itself.
 hundred other pictures give the score: of other drives and places for the streets.
 
 A finished run is not trained again; one that was cut short goes on. The scores go to
-experiments/results/few_pictures.json.
+experiments/results/few_pictures.json. On an NVIDIA GPU, `--jobs` writes the same runs
+for `experiments.gpu.pack`, and `--copied` takes the scores of its `run.py`, which keeps
+the last weights, where `train.py` keeps the best ones on the validation pictures.
 """
 
 import argparse
@@ -33,6 +35,7 @@ from segnet_tf.datasets.dataset import Split
 from segnet_tf.evaluation.evaluate import evaluate
 from segnet_tf.files import write_json
 from segnet_tf.inference.model_file import load_model
+from segnet_tf.metrics.confusion import Scores
 from segnet_tf.training.config import TrainConfig
 from segnet_tf.training.trainer import train
 
@@ -55,25 +58,68 @@ def main() -> None:
     parser.add_argument("--idd-lite", metavar="FOLDER")
     parser.add_argument("--labelmefacade", metavar="FOLDER")
     parser.add_argument("--table", action="store_true", help="print the scores and end")
+    parser.add_argument(
+        "--jobs", metavar="FILE", help="write the runs for a GPU and end"
+    )
+    parser.add_argument("--copied", metavar="FILE", help="take results.json of a GPU")
+    parser.add_argument(
+        "--only", metavar="RUN", nargs="+", help="such as leaves-20-camvid-0"
+    )
     found = parser.parse_args()
-    scores = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    scores = {"copy": {}, "keras": {}}
+    if RESULTS.is_file():
+        scores = json.loads(RESULTS.read_text())
     if found.table:
         print(table(scores))
         return
+    if found.copied:
+        results = json.loads(Path(found.copied).read_text())
+        scores["copy"] |= copied(results)
+        write_json(RESULTS, scores)
+        return
     folders = {
-        "leaves": leaves(),
+        "leaves": str(leaves()),
         "idd_lite": found.idd_lite,
         "labelmefacade": found.labelmefacade,
     }
+    folders = {name: folder for name, folder in folders.items() if folder}
+    if found.jobs:
+        write_json(Path(found.jobs), for_gpu(folders))
+        return
+    for name, job, options in every(folders):
+        if job not in scores["keras"] and (not found.only or job in found.only):
+            own = score(name, folders[name], options, RUNS / job)
+            scores["keras"][job] = own
+            write_json(RESULTS, scores)
+            print(job, own)
+
+
+def every(folders: dict[str, str]) -> Iterator[tuple[str, str, dict]]:
+    """Each run: its set, its name, its options."""
     for seed in SEEDS:
         for name, folder in folders.items():
-            if folder is None:
-                continue
-            for job, options in jobs(name, str(folder), seed):
-                if job not in scores:
-                    scores[job] = score(name, str(folder), options, RUNS / job)
-                    write_json(RESULTS, scores)
-                    print(job, scores[job])
+            for job, options in jobs(name, folder, seed):
+                yield name, job, options
+
+
+def for_gpu(folders: dict[str, str]) -> dict:
+    """The runs as `experiments.gpu.pack` takes them."""
+    scored = {name: listed(names_of(name, folders[name])[1]) for name in folders}
+    return {
+        job: {"options": options, "score": scored[name]}
+        for name, job, options in every(folders)
+    }
+
+
+def copied(results: dict) -> dict:
+    """The scores in the results of `experiments/gpu/run.py`."""
+    found = {}
+    for job, own in results.items():
+        # Other runs of the same turn have no such names, or were not scored.
+        if own["confusion"] and job.count("-") == 3:
+            scores = Scores.from_confusion(np.array(own["confusion"]))
+            found[job] = {"mean_iou": round(scores.mean_iou, 4), "steps": own["steps"]}
+    return found
 
 
 def leaves() -> Path:
@@ -165,26 +211,33 @@ def others(name: str, folder: str, dataset: str) -> Split:
 
 
 def table(scores: dict) -> str:
-    """mIoU and minutes, the mean over the seeds, and the spread of the mIoU."""
+    """mIoU, the mean over the seeds and their spread, and minutes on a CPU."""
     lines = [
         f"| set | pictures | {' | '.join(STARTS)} | minutes |",
         f"|---|---|{'---|' * (len(STARTS) + 1)}",
     ]
-    for name in dict.fromkeys(job.split("-")[0] for job in scores):
+    for name in dict.fromkeys(job.split("-")[0] for job in scores["copy"]):
         for count in COUNTS:
-            cells, minutes = [], []
-            for start in STARTS:
-                key = f"{name}-{count}-{start}-"
-                found = [row for job, row in scores.items() if job.startswith(key)]
-                values = [100 * row["mean_iou"] for row in found]
-                minutes += [row["minutes"] for row in found]
-                spread = f" ± {statistics.stdev(values):.1f}" if values[1:] else ""
-                mean = f"{statistics.mean(values):.1f}{spread}" if values else ""
-                cells.append(mean)
-            if minutes:
-                middle = f"{statistics.median(minutes):.0f}"
-                lines.append(f"| {name} | {count} | {' | '.join(cells)} | {middle} |")
+            cells = [
+                spread(scores["copy"], f"{name}-{count}-{start}-") for start in STARTS
+            ]
+            minutes = [
+                own["minutes"]
+                for job, own in scores["keras"].items()
+                if job.startswith(f"{name}-{count}-")
+            ]
+            middle = f"{statistics.median(minutes):.0f}" if minutes else ""
+            lines.append(f"| {name} | {count} | {' | '.join(cells)} | {middle} |")
     return "\n".join(lines)
+
+
+def spread(scores: dict, start: str) -> str:
+    """Mean and standard deviation of the mIoU of the runs whose names start so."""
+    values = [
+        100 * own["mean_iou"] for job, own in scores.items() if job.startswith(start)
+    ]
+    mean = f"{statistics.mean(values):.1f}" if values else ""
+    return f"{mean} ± {statistics.stdev(values):.1f}" if values[1:] else mean
 
 
 if __name__ == "__main__":

@@ -99,17 +99,28 @@ def splits_of(path: Path, entry: dict) -> Iterator[tuple[str, Split]]:
         yield name, datasets.load(entry["dataset"], own, folder)
 
 
-def write(folder: Path, split: Split, choices: Choices, predictor: Predictor):
-    """Pictures, masks and the list of a split."""
-    names = []
-    for index in tqdm(range(len(split)), split.name):
-        source, (image, labels) = Path(split.sources[index]), split.read(index)
-        name = split.names[index].replace("/", "_")
-        shutil.copyfile(source, folder / "images" / f"{name}{source.suffix}")
-        mask = choices.mask(labels, predictor.probabilities(image))
-        Image.fromarray(mask).save(folder / "masks" / f"{name}.png")
-        names.append(name)
-    return names
+def write_set(
+    mix: Path, entry: dict, choices: Choices, predictor: Predictor, out: Path
+) -> None:
+    """The set as a folder: pictures, masks, classes and a list for each split."""
+    for kind in ("images", "masks"):
+        (out / kind).mkdir(parents=True, exist_ok=True)
+    (out / "classes.txt").write_text("\n".join(choices.classes) + "\n")
+    for name, split in splits_of(mix, entry):
+        names = []
+        for index in tqdm(range(len(split)), name):
+            names.append(split.names[index].rpartition(".")[0] or split.names[index])
+            names[-1] = names[-1].replace("/", "_")
+            write_pair(out, names[-1], split, index, choices, predictor)
+        (out / f"{name}.txt").write_text("\n".join(names) + "\n")
+
+
+def write_pair(out: Path, name: str, split: Split, index: int, choices, predictor):
+    """A picture as it is, and its mask."""
+    source, (image, labels) = Path(split.sources[index]), split.read(index)
+    shutil.copyfile(source, out / "images" / f"{name}{source.suffix}")
+    mask = choices.mask(labels, predictor.probabilities(image))
+    Image.fromarray(mask).save(out / "masks" / f"{name}.png")
 
 
 def main() -> None:
@@ -123,15 +134,9 @@ def main() -> None:
     found = parser.parse_args()
     entry = entry_of(found.mix, found.labels)
     predictor = Predictor(found.model / "model.keras")
-    for kind in ("images", "masks"):
-        (found.out / kind).mkdir(parents=True, exist_ok=True)
-    for name, split in splits_of(found.mix, entry):
-        choices = Choices.of(
-            split.info.classes, entry["labels"], found.labels, predictor.info.classes
-        )
-        names = write(found.out, split, choices, predictor)
-        (found.out / f"{name}.txt").write_text("\n".join(names) + "\n")
-    (found.out / "classes.txt").write_text("\n".join(choices.classes) + "\n")
+    own = next(splits_of(found.mix, entry))[1].info.classes
+    choices = Choices.of(own, entry["labels"], found.labels, predictor.info.classes)
+    write_set(found.mix, entry, choices, predictor, found.out)
 
 
 if __name__ == "__main__":

@@ -243,10 +243,12 @@ def split_lines(
         what: what the file lists.
 
     Raises:
+        MissingSplit: if the split is "test", which every check and mix may ask for.
         UserError: if there is no such file, or as `listed_lines`.
     """
     if not os.path.isfile(split):  # False for a name that is too long, too
-        raise UserError(
+        fault = MissingSplit if split == "test" else UserError
+        raise fault(
             f"{dataset}: no split {split!r:.80}: use {', '.join(splits)} or a text "
             f"file of {what}"
         )

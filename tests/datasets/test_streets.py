@@ -69,7 +69,7 @@ def test_idd_refuses(idd, tmp_path):
         idd_lite.load("train")
     with pytest.raises(UserError, match="leftImg8bit: no such folder"):
         idd_lite.load("train", tmp_path / "gtFine")
-    with pytest.raises(UserError, match="no split 'test'"):
+    with pytest.raises(MissingSplit, match="no split 'test'"):
         idd_lite.load("test", idd)
     label = idd / "gtFine/val/5/frame0_label.png"
     Image.new("L", (16, 12), 26).save(label)
@@ -150,7 +150,7 @@ def test_facade_lists(facades, tmp_path):
 def test_facade_refuses(facades, tmp_path):
     with pytest.raises(UserError, match="--data-dir"):
         labelmefacade.load("train")
-    with pytest.raises(UserError, match="no split 'test'"):
+    with pytest.raises(MissingSplit, match="no split 'test'"):
         labelmefacade.load("test", facades)
     with pytest.raises(UserError, match=r"labels/images has no .jpg"):
         labelmefacade.load("train", facades / "labels")
