@@ -1,11 +1,13 @@
 """A run that is stopped inside an epoch goes on as if it had not been."""
 
 import csv
+import errno
 import signal
 import subprocess
 import sys
 import time
 import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -14,7 +16,7 @@ import pytest
 from conftest import ROOT
 
 from segnet_tf import load_model
-from segnet_tf.errors import Stopped
+from segnet_tf.errors import Stopped, UserError
 from segnet_tf.training import trainer
 from segnet_tf.training.checkpoint import checkpoints
 from segnet_tf.training.config import TrainConfig
@@ -123,6 +125,33 @@ def test_a_signal_in_a_validation_finishes_the_epoch(tmp_path, monkeypatch):
         train(config, str(tmp_path / "run"))
     assert stopped.value.number == signal.SIGINT
     assert len(rows(tmp_path / "run")) == 1
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    """The write breaks off half way, the run ends, and goes on when there is room."""
+    config = TrainConfig.of(**OPTIONS, **NETWORKS["plain"])
+    folder, usual, calls = tmp_path / "run", Path.write_bytes, []
+    save = keras.Model.save
+
+    def full(model, path, *args, **kwargs):
+        calls.append(path)
+        if len(calls) == 3:
+            # The first two are the first epoch's checkpoint and kept model.
+            usual(Path(path), b"half of it")
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return save(model, path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.Model, "save", full)
+        with pytest.raises(UserError, match="cannot be written .*No space left"):
+            train(config, str(folder))
+    assert len(calls) == 3
+    [found] = checkpoints(folder / "checkpoint")
+    assert found.epoch == 1 and found.rows() is not None
+    assert not list(folder.rglob(".writing-*"))
+    load_model(folder / "model.keras")
+    train(config, str(folder), resume=True)
+    assert [row["epoch"] for row in rows(folder)] == [1, 2]
 
 
 def test_checkpoints_from_time_to_time():
