@@ -7,13 +7,14 @@ others may keep one of the classes for all of them (docs/training-log.md). So th
 that the training starts from decides beforehand: of the classes that a pixel may be, it
 gets the most probable one.
 
-The set whose labels these are is written as a folder: its pictures, masks of the named
-labels' classes and of its own other labels, train.txt and val.txt. Put the folder in
-its place into the file of the mix.
+`settled` becomes the set whose labels these are, as a folder: its pictures, and masks
+of the named labels' classes and of its other labels. `settled/mix.json` is the mix with
+this folder in the set's place: `train.py --dataset mix --data-dir settled/mix.json`.
 """
 
 import argparse
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,13 +24,13 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from segnet_tf import datasets
 from segnet_tf.console import cli
-from segnet_tf.datasets.dataset import Split
+from segnet_tf.datasets import registry
+from segnet_tf.datasets.dataset import MissingSplit, Split
+from segnet_tf.datasets.mix import Source, load_source, parsed
 from segnet_tf.errors import UserError
+from segnet_tf.files import write_json
 from segnet_tf.inference.predictor import Predictor
-
-MODELS = Path(__file__).parents[1] / "saved_models"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,17 @@ class Choices:
 
     @classmethod
     def of(cls, own: tuple[str, ...], labels: dict, named: list[str], classes: tuple):
-        """From the labels of a set, its entry in the mix, and the model's classes."""
+        """From a set's labels, what they are in the mix, and the model's classes.
+
+        Raises:
+            UserError: if the model does not know a class.
+        """
+        unknown = {each for name in named for each in labels[name]} - set(classes)
+        if unknown:
+            raise UserError(
+                f"the model does not know {min(unknown)!r}: its classes are "
+                f"{', '.join(classes)}: use --model with one that does"
+            )
         settled = {
             own.index(name): [classes.index(each) for each in labels[name]]
             for name in named
@@ -82,35 +93,37 @@ class Choices:
         return found
 
 
-def entry_of(path: Path, named: list[str]) -> dict:
-    """The set of the mix that has these labels, each with several classes."""
-    for entry in json.loads(path.read_text())["sets"]:
-        labels = entry.get("labels", {})
-        if all(isinstance(labels.get(name), list) for name in named):
-            return entry
+def set_of(path: Path, sources: list[Source], named: list[str]) -> int:
+    """The place of the set that has these labels, each with several classes."""
+    for place, source in enumerate(sources):
+        if all(len(source.labels.get(name, ())) > 1 for name in named):
+            return place
     raise UserError(f"{path}: no set gives {', '.join(named)} several classes")
 
 
-def splits_of(path: Path, entry: dict) -> Iterator[tuple[str, Split]]:
-    folder = str(path.parent / entry["data_dir"])
+def splits_of(source: Source) -> Iterator[tuple[str, Split]]:
+    """The splits that the set has: train, and val if there is one."""
     for name in ("train", "val"):
-        own = entry.get("splits", {}).get(name, name)
-        own = str(path.parent / own) if own.endswith(".txt") else own
-        yield name, datasets.load(entry["dataset"], own, folder)
+        try:
+            yield name, load_source(source, name, 3, registry.load)
+        except MissingSplit:
+            if name == "train":
+                raise
 
 
 def write_set(
-    mix: Path, entry: dict, choices: Choices, predictor: Predictor, out: Path
+    splits: list[tuple[str, Split]], choices: Choices, predictor: Predictor, out: Path
 ) -> None:
     """The set as a folder: pictures, masks, classes and a list for each split."""
     for kind in ("images", "masks"):
         (out / kind).mkdir(parents=True, exist_ok=True)
     (out / "classes.txt").write_text("\n".join(choices.classes) + "\n")
-    for name, split in splits_of(mix, entry):
+    for name, split in splits:
         names = []
         for index in tqdm(range(len(split)), name):
-            names.append(split.names[index].rpartition(".")[0] or split.names[index])
-            names[-1] = names[-1].replace("/", "_")
+            # Splits, and folders in them, may have pictures of one name.
+            own = split.names[index].replace("/", "_")
+            names.append(f"{name}_{index:05d}_{Path(own).stem}")
             write_pair(out, names[-1], split, index, choices, predictor)
         (out / f"{name}.txt").write_text("\n".join(names) + "\n")
 
@@ -123,20 +136,44 @@ def write_pair(out: Path, name: str, split: Split, index: int, choices, predicto
     Image.fromarray(mask).save(out / "masks" / f"{name}.png")
 
 
+def write_mix(path: Path, place: int, choices: Choices, out: Path) -> None:
+    """The mix with the folder in the place of the set; paths from its own place."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for entry in content["sets"]:
+        if "data_dir" in entry:
+            entry["data_dir"] = os.path.relpath(path.parent / entry["data_dir"], out)
+        for name, split in entry.get("splits", {}).items():
+            if split.endswith(".txt"):
+                entry["splits"][name] = os.path.relpath(path.parent / split, out)
+    own = content["sets"][place]
+    labels = own["labels"].items()
+    kept = {name: value for name, value in labels if name in choices.classes}
+    settled = {"dataset": "folder", "data_dir": ".", "share": own.get("share", 1)}
+    content["sets"][place] = {**settled, "labels": kept}
+    write_json(out / "mix.json", content)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("mix", type=Path, help="mix.json")
     parser.add_argument("labels", nargs="+", help="labels of several classes")
-    parser.add_argument("--model", type=Path, default=MODELS / "segnet_lite_camvid")
+    parser.add_argument("--model", default="camvid", help="as of predict.py")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     found = parser.parse_args()
-    entry = entry_of(found.mix, found.labels)
-    predictor = Predictor(found.model / "model.keras")
-    own = next(splits_of(found.mix, entry))[1].info.classes
-    choices = Choices.of(own, entry["labels"], found.labels, predictor.info.classes)
-    write_set(found.mix, entry, choices, predictor, found.out)
+    if found.out.exists() and any(found.out.iterdir()):
+        raise UserError(f"{found.out}: is not empty: name a new folder")
+    _, sources = parsed(found.mix)
+    place = set_of(found.mix, sources, found.labels)
+    predictor = Predictor(found.model)
+    splits = list(splits_of(sources[place]))
+    own = splits[0][1].info.classes
+    labels = sources[place].labels
+    choices = Choices.of(own, labels, found.labels, predictor.info.classes)
+    write_set(splits, choices, predictor, found.out)
+    write_mix(found.mix, place, choices, found.out)
+    print(f"train.py --dataset mix --data-dir {found.out / 'mix.json'}")
 
 
 if __name__ == "__main__":

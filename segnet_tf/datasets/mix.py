@@ -46,7 +46,7 @@ from segnet_tf.datasets.dataset import (
 from segnet_tf.datasets.reading import Reading
 from segnet_tf.errors import UserError
 
-__all__ = ["load"]
+__all__ = ["Source", "load", "load_source", "parsed"]
 
 VOID = "void"
 
@@ -110,10 +110,10 @@ def load(
     if not data_dir:
         raise UserError("mix: no file given: use --data-dir mix.json")
     path, splits, missing = Path(data_dir), [], []
-    classes, sources = _parsed(path)
+    classes, sources = parsed(path)
     for source in sources:
         try:
-            loaded = _loaded(source, split, channels, load_set)
+            loaded = load_source(source, split, channels, load_set)
         except MissingSplit as error:
             if split == "train":
                 raise
@@ -131,13 +131,14 @@ def load(
         first, loaded = splits[0]
         if first is not sources[0]:
             # The first set is left out of this split, but its classes count.
-            loaded = _loaded(sources[0], "train", channels, load_set)
+            loaded = load_source(sources[0], "train", channels, load_set)
         own = loaded.info
         info = replace(own, name="mix", ignore_label=IGNORE_LABEL, image_size=None)
     return _joined(path, split, info, splits)
 
 
-def _loaded(source: Source, split: str, channels: int, load_set: Loader) -> Split:
+def load_source(source: Source, split: str, channels: int, load_set: Loader) -> Split:
+    """A split of one set of a mix, with the set's own labels."""
     own = source.splits.get(split, split)
     return load_set(source.dataset, own, source.data_dir, channels, source.reading)
 
@@ -205,7 +206,12 @@ def _table(path, source: Source, own: DatasetInfo, info: DatasetInfo, groups):
     return table
 
 
-def _parsed(path: Path) -> tuple[tuple[str, ...] | None, list[Source]]:
+def parsed(path: Path) -> tuple[tuple[str, ...] | None, list[Source]]:
+    """The names in `classes`, or None, and the sets, with paths from here.
+
+    Raises:
+        UserError: if the file is faulty; the message names the place.
+    """
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
