@@ -92,7 +92,7 @@ RECIPES = {
             "validate_every": 40,
         },
     ),
-    # `--data-dir saved_models/segnet_lite_streets/mix.json`, with the data beside it.
+    # The model's card says how its mix is made.
     "segnet_lite_streets": Recipe(
         "18,240 steps: about 4 hours on two cores; mIoU 72.0 on CamVid's val",
         {
