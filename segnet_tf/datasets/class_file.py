@@ -7,28 +7,29 @@
 
 or a table with a heading, such as `name,r,g,b`, `Pixel Value, Class` or CVAT's
 `label:color_rgb:parts:actions`, whose columns may stand in any order. Spaces, tabs,
-commas, semicolons, colons and bars separate; brackets around numbers, and quotes, do
-not count. A # begins a comment. What may mean two things is refused.
+commas, semicolons, colons, equals signs, arrows and bars separate; brackets around
+numbers, and quotes, do not count. A # begins a comment.
+
+A list is read only if no line may mean something else. A heading is one only if all
+lines below it have its columns; `segnet_tf.datasets.class_doubts` refuses what may be a
+title, a comment or an id.
 
 A line whose name is in `VOID_NAMES` is void. It keeps its place among the ids and its
 colour, and pixels of either are neither learned nor scored.
 """
 
 import csv
-import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from segnet_tf.datasets.class_doubts import COLUMN_OF, COLUMNS, Line
 from segnet_tf.datasets.class_lines import (
-    COLUMN_OF,
-    COLUMNS,
-    NUMBERS,
-    Line,
-    colour_of,
     counted,
+    entry_of,
+    has_all,
     listed,
-    whole,
+    without_comment,
 )
 from segnet_tf.datasets.class_list import ClassEntry, ClassList
 from segnet_tf.datasets.dataset import IGNORE_LABEL, LONGEST_NAME, is_name
@@ -69,7 +70,7 @@ def parsed_classes(text: str, name: str) -> ClassList:
         if len(line) > _LONGEST_LINE:
             raise UserError(f"{where}...: longer than {_LONGEST_LINE} characters")
         if line.strip():
-            lines.append((where, line.strip()))
+            lines.append((where, line.rstrip()))
     entries = _table(lines)
     if entries is None:
         entries = listed(lines)
@@ -85,7 +86,29 @@ def parsed_classes(text: str, name: str) -> ClassList:
             f"{bare[0].where}: {bare[0].name!r} has no colour, but others have one: "
             "give all classes a colour, or none"
         )
+    if bare:
+        found = replace(found, void=tuple(_as_ids(found.void, found.ids)))
     return found
+
+
+def _as_ids(void: Iterable[ClassEntry], taken: Collection[int]) -> Iterator[ClassEntry]:
+    """The entries of void in a list without colours: greys are ids in its masks.
+
+    White is void there in any case.
+
+    Raises:
+        UserError: if a grey may be another id.
+    """
+    for entry in void:
+        greys = set(entry.colour or (0, 1))
+        if len(greys) == 1:
+            if not greys <= {IGNORE_LABEL, entry.id} or not greys.isdisjoint(taken):
+                raise UserError(
+                    f"{entry.where}: a grey, but the classes have no colours: give all "
+                    f"one, or write the id of void alone, as in '255 {entry.name}'"
+                )
+            entry = replace(entry, colour=None)
+        yield entry
 
 
 def _without_id_below_zero(entry: ClassEntry) -> ClassEntry:
@@ -112,7 +135,8 @@ def check_entries(entries: Iterable[ClassEntry]) -> None:
         kinds += [] if entry.is_void else [("colour", entry.colour)]
         for what, value in kinds:
             if value is not None and seen.setdefault((what, value), entry) is not entry:
-                other = seen[what, value].where.split(": ")[-1]
+                file, line, text = seen[what, value].where.partition(": line ")
+                other = f"line {text}" if line else file.split(": ")[-1]
                 raise UserError(f"{entry.where}: same {what} as in {other}")
     colours = {entry.colour for entry in entries if not entry.is_void} - {None}
     for entry in entries:
@@ -122,6 +146,7 @@ def check_entries(entries: Iterable[ClassEntry]) -> None:
 
 def _table(lines: list[Line]) -> list[ClassEntry] | None:
     """The entries below a heading of column names, or None if there is no heading."""
+    lines = [(where, line.strip()) for where, line in lines]
     first = next(
         (
             place
@@ -139,14 +164,14 @@ def _table(lines: list[Line]) -> list[ClassEntry] | None:
             raise UserError(f"{where}: two columns of the {column}: delete one")
     entries = []
     for where, line in lines[first + 1 :]:
-        if line.startswith("#"):
+        if line.startswith("#") and not without_comment(where, line):
             continue
         cells = _cells(line, delimiter)
         if len(cells) != len(columns):
             raise UserError(
                 f"{where}: {len(cells)} columns, but the heading has {len(columns)}"
             )
-        entries.append(_row(where, dict(zip(columns, cells, strict=True))))
+        entries.append(entry_of(where, dict(zip(columns, cells, strict=True))))
     return entries if "id" in columns else counted(entries)
 
 
@@ -155,13 +180,13 @@ def _columns(heading: str) -> tuple[str, list[str | None]] | None:
     for delimiter in "\t,;|:":
         # CVAT writes its heading as a comment.
         words = _cells(heading.lstrip("# "), delimiter)
-        columns = [COLUMN_OF.get("_".join(word.lower().split())) for word in words]
-        known = set(columns)
-        whole = known & {"id", "colour"} or known >= {"red", "green", "blue"}
-        if whole and "name" not in known and columns.count(None) == 1:
+        columns: list[str | None] = [
+            COLUMN_OF.get("_".join(word.lower().split())) for word in words
+        ]
+        if columns.count(None) == 1 and has_all({*columns, "name"}):
             # A name for names in another language.
             columns[columns.index(None)] = "name"
-        if whole and "name" in columns:
+        if has_all(columns):
             return delimiter, columns
     return None
 
@@ -169,14 +194,3 @@ def _columns(heading: str) -> tuple[str, list[str | None]] | None:
 def _cells(line: str, delimiter: str) -> list[str]:
     cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
     return [" ".join(cell.split()) for cell in cells]
-
-
-def _row(where: str, row: dict[str | None, str]) -> ClassEntry:
-    number = row.get("id")
-    if not (number is None or re.fullmatch(r"-?[0-9]{1,9}", number)):
-        raise UserError(f"{where}: id {number!r}, must be a whole number")
-    parts = [row[key] for key in ("colour", "red", "green", "blue") if row.get(key)]
-    written = " ".join(parts)
-    if written and not re.fullmatch(rf"{NUMBERS}|#?[0-9a-fA-F]{{6}}", written):
-        raise UserError(f"{where}: colour {written!r}, must be R G B or #rrggbb")
-    return ClassEntry(row["name"], whole(number), colour_of(written), where)

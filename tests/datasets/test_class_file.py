@@ -91,7 +91,7 @@ READ = {
         "car\n2 wheeler\n255: void\n", [("car", 0), ("2 wheeler", 1)], [(255, None)],
     ),
     "names that are numbers": ("7\n4\n", [("7", 0), ("4", 1)], []),
-    "a # in a name": ("C#\n#1 hit\nF#\n", [("C#", 0), ("F#", 1)], []),
+    "a # in a name": ("C#\n#one hit\nF#\n", [("C#", 0), ("F#", 1)], []),
     "a byte-order mark and Windows": (
         "\ufeffa\r\nb\r\n", [("a", 0), ("b", 1)], [],
     ),
@@ -114,6 +114,9 @@ READ = {
     "colours in brackets": (
         "a (255,0,0)\nb rgb(0, 0, 255)\n", [("a", 0, RED), ("b", 1, BLUE)], [],
     ),
+    "hex in brackets": (
+        "a (#ff0000)\nb [#0000ff]\n", [("a", 0, RED), ("b", 1, BLUE)], [],
+    ),
     "hex first": ("#ff0000 a\n#0000ff b\n", [("a", 0, RED), ("b", 1, BLUE)], []),
     "colons": ("a:255:0:0\nb:0:0:255\n", [("a", 0, RED), ("b", 1, BLUE)], []),
     "a quoted colour": ('a,"255,0,0"\nb,"0,0,255"\n',
@@ -123,6 +126,98 @@ READ = {
     "two voids of one colour": (
         "a 255 0 0\nvoid 9 9 9\nignore 9 9 9\n",
         [("a", 0, RED)], [(1, (9, 9, 9)), (2, (9, 9, 9))],
+    ),
+    "a heading with spaces, and columns in its order": (
+        "b g r class\n0 0 255 a, b\n255 0 0 c\n",
+        [("a, b", 0, RED), ("c", 1, BLUE)], [],
+    ),
+    "a heading with spaces in a comment": (
+        "# ours\n# b g r name\n0 0 255 a\n255 0 0 b # low\n",
+        [("a", 0, RED), ("b", 1, BLUE)], [],
+    ),
+    "a comment that is no heading": ("# no label\na\nb\n", [("a", 0), ("b", 1)], []),
+    "numbers before some of the colours": (
+        "road 9 9 9\nlane 1 255 0 0\nlane 2 0 0 255\n",
+        [("road", 0, (9, 9, 9)), ("lane 1", 1, RED), ("lane 2", 2, BLUE)], [],
+    ),
+    "numbers before hex colours": (
+        "lane 1 #ff0000\nlane 2 #0000ff\n",
+        [("lane 1", 0, RED), ("lane 2", 1, BLUE)], [],
+    ),
+    "a heading that would be a class without ids": (
+        "no label\n1 leaf\n0 spot\n", [("leaf", 1), ("spot", 0)], [],
+    ),
+    "a colour of hex before names in a table": (
+        "hex,name\n#ff0000,a\n#0000ff,b\n#end\n", [("a", 0, RED), ("b", 1, BLUE)], [],
+    ),
+    "ids behind dashes": (
+        "leaf - 1\nsoil - 0\nvoid - 255\n", [("leaf", 1), ("soil", 0)], [(255, None)],
+    ),
+    "ids behind and before arrows": (
+        "leaf -> 1\nsoil => 0\n", [("leaf", 1), ("soil", 0)], [],
+    ),
+    "ids before arrows": ("1 -> leaf\n0->soil\n", [("leaf", 1), ("soil", 0)], []),
+    "equals signs": ("leaf=1\nsoil = 0\n", [("leaf", 1), ("soil", 0)], []),
+    "equals signs before ids": ("1=leaf\n0 = soil\n", [("leaf", 1), ("soil", 0)], []),
+    "equals signs before colours": (
+        "a=255,0,0\nb = 0 0 255\n", [("a", 0, RED), ("b", 1, BLUE)], [],
+    ),
+    "single quotes": ("'leaf': 1\n'soil': 0\n", [
+        ("leaf", 1), ("soil", 0)], []),
+    "apostrophes": (
+        "farmer's\nkids' toys\n", [("farmer's", 0), ("kids' toys", 1)], [],
+    ),
+    "leading zeros": ("leaf 01\nsoil 00\n", [("leaf", 1), ("soil", 0)], []),
+    "two texts and an id": (
+        "1,leaf,plant\n0,soil,other\n", [("leaf,plant", 1), ("soil,other", 0)], [],
+    ),
+    "a void with its id among names": (
+        "ground\ncar\nvoid 255\n", [("ground", 0), ("car", 1)], [(255, None)],
+    ),
+    "a void with its id below names with numbers": (
+        "lane 1\nlane 2\nvoid - 255\n", [("lane 1", 0), ("lane 2", 1)], [(255, None)],
+    ),
+    "numbers that are the places": (
+        "Class 0\nClass 1\nClass 2\n",
+        [("Class 0", 0), ("Class 1", 1), ("Class 2", 2)], [],
+    ),
+    "numbers that are the places, without names": ("0\n1\n", [("0", 0), ("1", 1)], []),
+    "numbers at names": (
+        "leaf1\nspot2\nroad3\n", [("leaf1", 0), ("spot2", 1), ("road3", 2)], [],
+    ),
+    "numbers too high to be ids": (
+        "A320\nB52\n", [("A320", 0), ("B52", 1)], [],
+    ),
+    "numbers behind ids and names": (
+        "1 lane 1\n0 lane 2\n", [("lane 1", 1), ("lane 2", 0)], [],
+    ),
+    "one name of many with a number": (
+        "car\nRoute 66\nbus\n", [("car", 0), ("Route 66", 1), ("bus", 2)], [],
+    ),
+    "titles with ids": (
+        "0 no label\n1 class A\n", [("no label", 0), ("class A", 1)], [],
+    ),
+    "a title's word in several names": (
+        "pink label\nblack label\n", [("pink label", 0), ("black label", 1)], [],
+    ),
+    "colours as names": ("red\ngreen\n", [("red", 0), ("green", 1)], []),
+    "signs in a table": (
+        "id,name\n0,% of leaves\n1,<5 m\n", [("% of leaves", 0), ("<5 m", 1)], [],
+    ),
+    "numbers on the right": (
+        " 9 a\n10 b\n", [("a", 9), ("b", 10)], [],
+    ),
+    "a slip of a space": ("a\n b\n", [("a", 0), ("b", 1)], []),
+    "other letters": ("Straße\nдорога\n道路\n", [
+        ("Straße", 0), ("дорога", 1), ("道路", 2)], []),
+    "a white void, but no other colour": (
+        "a\nb\nvoid 255 255 255\n", [("a", 0), ("b", 1)], [(2, None)],
+    ),
+    "a void in colour, but no other colour": (
+        "a\nb\nvoid 224 224 192\n", [("a", 0), ("b", 1)], [(2, (224, 224, 192))],
+    ),
+    "a void whose grey is its id": (
+        "0 a\n7 void 7 7 7\n", [("a", 0)], [(7, None)],
     ),
     "labelme": (
         "__ignore__\n_background_\ncat\n",
@@ -152,6 +247,83 @@ REFUSED = {
         "Name,Description\na,bare soil\nb,leaf\n",
         ["line 1", "a heading"],
     ),
+    "a title that is a class's name, too": (
+        "no label\nleaf\n",
+        ["line 1", "a heading"],
+    ),
+    "a heading that the lines do not fit": ("id name\nleaf\nspot\n", ["a heading"]),
+    "a heading of one colour": ("Red Label\nleaf\nspot\n", ["line 1", "a heading"]),
+    "two words of headings": ("Class G\nClass R\n", ["line 1", "a heading"]),
+    "a value": ("value no\nleaf\n", ["line 1", "a heading"]),
+    "a legend": ("Legend\nleaf\n", ["line 1", "a heading"]),
+    "a title in German": ("Klasse\nBlatt\n", ["line 1", "a heading"]),
+    "a title in French": ("Catégories\nfeuille\n", ["line 1", "a heading"]),
+    "a title in Chinese": ("类别\n道路\n", ["line 1", "a heading"]),
+    "a title in capitals": ("CLASS_NAMES\nleaf\n", ["line 1", "a heading"]),
+    "a title with a count": ("3 classes\na\nb\nc\n", ["line 1", "a heading"]),
+    "a title with a count above ids": ("3 classes\n0 a\n1 b\n", ["line 1", "a head"]),
+    "a total": ("Total: 2\na\nb\n", ["line 1", "no keys"]),
+    "a total at the end": ("a\nb\nTotal: 2\n", ["line 3", "no keys"]),
+    "a wrong count": ("4\na\nb\n", ["line 1", "a heading"]),
+    "names and ids in turns": ("a\n0\nb\n1\n", ["line 2", "a heading"]),
+    "a heading in the middle": ("a\nVehicles:\ncar\n", ["line 2", "a heading"]),
+    "groups": ("nature\n  tree\ntraffic\n  car\n", ["line 2", "indented"]),
+    "groups by tabs": ("nature\n\ttree\n", ["line 2", "indented"]),
+    "all in one line": ("road, car, sky\n", ["line 1", "Write one per line"]),
+    "C's comment": ("// ours\na\nb\n", ["line 1", "a comment, or a class?"]),
+    "C's comment behind": ("a // low\nb\n", ["line 1", "a comment"]),
+    "Lisp's comment": ("a\n; all of 2024\nb\n", ["line 2", "a comment"]),
+    "TeX's comment": ("% ours\na\n", ["line 1", "a comment"]),
+    "SQL's comment": ("-- ours\na\n", ["line 1", "a comment"]),
+    "SQL's comment behind": ("a -- low\nb\n", ["line 1", "a comment"]),
+    "a rule": ("a\n=====\nb\n", ["line 2", "a heading"]),
+    "a rule of dashes": ("a\n----\nb\n", ["line 2", "a comment"]),
+    "HTML's comment": ("<!-- ours -->\na\n", ["line 1", "a heading"]),
+    "YOLO's YAML": ("nc: 2\nnames: ['a', 'b']\n", ["line 1", "no keys"]),
+    "a # before a number": ("a\n#1 hit\nb\n", ["line 2", "a comment a space"]),
+    "a hex colour with alpha": ("a #112233ff\nb #000000ff\n", ["line 1", "six digits"]),
+    "an unread equals sign": ("a=b\nc=d\n", ["line 1", "a comment, or a class?"]),
+    "a key before an id": ("leaf;id=1\nsoil;id=0\n", ["line 1", "no keys"]),
+    "a key with a point": ("leaf no. 1\nsoil no. 0\n", ["line 1", "no keys"]),
+    "a void with the id of a place": ("void: 0\na\nb\n", ["in line 1, 'void: 0'"]),
+    "a word before an id": ("class 1: leaf\nclass 0: soil\n", ["line 1", "an id, or"]),
+    "a key and an id": ("id 1 leaf\nid 0 soil\n", ["line 1", "an id, or"]),
+    "an id in the middle": (
+        "Leaf 1 (green)\nSoil 0 (brown)\n",
+        ["line 1", "an id, or"],
+    ),
+    "an id of letters": ("leaf: 0x01\nsoil: 0x00\n", ["line 1", "an id, or"]),
+    "an id with a point": ("1.0 leaf\n0.0 soil\n", ["line 1", "an id, or"]),
+    "an id and a share": ("leaf\t1\t12.5\nsoil\t0\t80\n", ["line 1", "an id, or"]),
+    "shares": ("leaf 12.5%\nsoil 80%\n", ["line 1", "an id, or"]),
+    "two ids": ("0 7 road\n1 8 wall\n", ["line 1", "an id, or"]),
+    "an id on either side": ("0 road 7\n1 wall 8\n", ["line 1", "an id, or"]),
+    "an id behind a colour and a name": (
+        "255 0 0 a 1\n0 0 255 b 0\n",
+        ["line 1", "an id, or"],
+    ),
+    "a tight dash before an id": ("leaf-1\nsoil-0\n", ["line 1", "an id, or"]),
+    "an underscore before an id": ("leaf_1\nsoil_0\n", ["line 1", "an id, or"]),
+    "ids alone": ("1\n2\n3\n", ["line 1", "an id, or"]),
+    "numbers that contradict the places": (
+        "class 1\nclass 0\n",
+        ["line 1", "an id, or"],
+    ),
+    "numbers one above the places": (
+        "class 1\nclass 2\nbackground\n",
+        ["line 1", "an id, or"],
+    ),
+    "one number at another place": ("leaf 1\nsoil\n", ["line 1", "an id, or"]),
+    "ITK-SNAP's list": (
+        '# ITK\n 0 0 0 0 0 0 0 "Clear"\n 1 255 0 0 1 1 1 "Bone"\n',
+        ["line 2", "an id, or"],
+    ),
+    "GDAL's colours": ("10 0 100 0 255 Tree\n20 9 9 9 255 Shrub\n", ["an id, or"]),
+    "a black void, but no other colour": ("a\nb\nvoid 0 0 0\n", ["line 3", "a grey"]),
+    "a white void and a class of 255": (
+        "0 a\n255 b\nvoid 255 255 255\n",
+        ["line 3", "a grey"],
+    ),
     "a count": ("2\na\nb\n", ["line 1", "a heading"]),
     "a list of JSON": ('["a",\n"b"]\n', ["line 1", "a heading"]),
     "an object of JSON": ('{"0": "a",\n"1": "b"}\n', ["line 1", "a heading"]),
@@ -159,6 +331,12 @@ REFUSED = {
     "a number behind some": ("a 1\nb 0\nc\n", ["line 3", "no number behind"]),
     "an alpha": ("a 255 0 0 255\nb 0 0 255 255\n", ["line 1", "four numbers"]),
     "an id and an alpha": ("0 a 255 0 0 9\n1 b 0 0 255 8\n", ["four numbers"]),
+    "an alpha that varies": ("a 255 0 0 1\nb 0 0 255 0\n", ["line 1", "four numbers"]),
+    "an alpha before names": (
+        "64 128 64 255 a\n9 0 0 255 b\n",
+        ["line 1", "four numbers"],
+    ),
+    "an id behind a colour": ("a 255 0 0 7\nb 0 0 255 8\n", ["line 1", "four numbers"]),
     "a short hex colour": ("a #3a3\nb #00f\n", ["line 1", "six digits"]),
     "a void of a class's colour": ("a 1 2 3\nvoid 1 2 3\n", ["colour of a class"]),
     "a class of -1": ("-1 a\n0 b\n", ["line 1", "id -1"]),

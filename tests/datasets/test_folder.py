@@ -373,6 +373,19 @@ def test_black_and_white_masks_beside_other_colours(tmp_path):
     assert "or RGB masks in the colours of classes.txt" in refusal(tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["L", "RGB"])
+def test_a_white_void_leaves_grey_masks_their_ids(kind, tmp_path):
+    def draw(labels):
+        return Image.fromarray(np.where(labels == 1, 255, labels)).convert(kind)
+
+    build(tmp_path, draw=draw)
+    (tmp_path / "classes.txt").write_text("a\nb\nc\nvoid 255 255 255\n")
+    train = folder.load("train", tmp_path)
+    for index, name in enumerate(train.names):
+        labels = labels_of(int(Path(name).stem))
+        assert_array_equal(train.read(index)[1], np.where(labels == 1, 255, labels))
+
+
 def test_one_class_and_void_is_no_mistake(tmp_path):
     build(tmp_path, draw=lambda labels: np.where(labels > 0, 255, 0).astype(np.uint8))
     (tmp_path / "classes.txt").write_text("leaf\n")
