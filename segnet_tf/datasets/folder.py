@@ -129,8 +129,7 @@ def _range(paths, channels: int, reading: Reading) -> tuple[float, float] | None
 def _found(root: Path, reading: Reading) -> Found:
     if not (reading.images or reading.masks or reading.mask_suffix):
         return layouts.find(root)
-    images, masks = reading.images or "images", reading.masks or "masks"
-    return layouts.given(root, images, masks, reading.mask_suffix)
+    return layouts.given(root, reading.images, reading.masks, reading.mask_suffix)
 
 
 class _Reader:
@@ -187,10 +186,7 @@ class _Reader:
         if self._info.value_range:
             low, high = self._info.value_range
             lines.append(f"more than 8 bits: {low:.5g} is black, {high:.5g} is white")
-        if self._labelled.unlabelled:
-            lines.append(
-                f"{self._labelled.unlabelled} images without labels are left out"
-            )
+        lines += self._labelled.remarks()
         void = self._labelled.classes.void
         if void:
             lines.append(

@@ -5,8 +5,10 @@ folders as they are, with a folder of each split inside them, or around them. Up
 lower case are the same. A downloaded archive may have all this inside another folder.
 """
 
+import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from segnet_tf.datasets.known_classes import CITYSCAPES_CLASSES, VOC_CLASSES
@@ -15,8 +17,9 @@ from segnet_tf.datasets.paths import (
     SPLITS,
     Tree,
     class_file,
-    images_in,
+    is_image,
     split_lists,
+    stem,
 )
 from segnet_tf.errors import UserError
 
@@ -29,9 +32,10 @@ class Layout:
 
     Attributes:
         name: for the line that says what was recognised.
-        images: the folder of the images. `{split}` stands for the split, `*` for any
-            name.
-        labels: the folder of the masks, or the file of annotations, likewise.
+        images: the folder of the images. `{split}` stands for the split, `[year]` for
+            nothing or a year, `*` for any name.
+        labels: the folder of the masks, or the file of annotations, likewise;
+            `{images}` stands for the name of the folder of the images.
         kind: of the labels: "masks", "coco" or "labelme".
         image_end: the end of an image's name that its mask's name does not have.
         mask_end: the end of a mask's name that its image's does not have; None: the one
@@ -58,8 +62,23 @@ class Layout:
         if "{split}" not in self.images:
             yield f"{self.images}/{{split}}", f"{self.labels}/{{split}}"
             yield f"{{split}}/{self.images}", f"{{split}}/{self.labels}"
-        yield self.images, self.labels
+        for year in ("", "20[0-9][0-9]") if "[year]" in self.images else ("",):
+            yield self.images.replace("[year]", year), self.labels
 
+
+def _train_ids(classes: str) -> str:
+    """The list of Cityscapes in the ids that its scripts train with, from 0."""
+    scored = classes.splitlines()[1:]
+    return "\n".join(
+        f"{index} {line.split(maxsplit=1)[1]}" for index, line in enumerate(scored)
+    )
+
+
+_BESIDE = [
+    Layout("masks beside their images", place, place, mask_end=end)
+    for place in (".", "images")
+    for end in ("_mask", "_gt", "_label", "_labels")
+]
 
 LAYOUTS = (
     Layout("images/ and masks/", "images", "masks"),
@@ -86,19 +105,38 @@ LAYOUTS = (
         rest_is_void=True,
     ),
     Layout(
+        "Cityscapes' train ids",
+        "leftImg8bit/{split}/*",
+        "gtFine/{split}/*",
+        image_end="_leftImg8bit",
+        mask_end="_gtFine_labelTrainIds",
+        classes=_train_ids(CITYSCAPES_CLASSES),
+    ),
+    Layout(
         "Roboflow's masks",
         "{split}",
         "{split}",
         mask_end="_mask",
         beside="_classes.csv",
     ),
+    *_BESIDE,
     Layout("Roboflow's COCO", "{split}", "{split}/_annotations.coco.json", "coco"),
-    Layout("COCO", "{split}2017", "annotations/instances_{split}2017.json", "coco"),
+    Layout("COCO", "{split}[year]", "annotations/instances_{images}.json", "coco"),
+    Layout(
+        "COCO", "images/{split}[year]", "annotations/instances_{images}.json", "coco"
+    ),
+    Layout(
+        "CVAT's COCO", "images/default", "annotations/instances_default.json", "coco"
+    ),
     Layout("CVAT's COCO", "images", "annotations/instances_default.json", "coco"),
     Layout("COCO", "images", "annotations.json", "coco"),
+    Layout("COCO", "images", "coco.json", "coco"),
+    Layout("COCO", ".", "annotations.json", "coco"),
     Layout("Label Studio's COCO", "images", "result.json", "coco"),
     Layout("labelme", ".", ".", "labelme"),
     Layout("labelme", "images", "images", "labelme"),
+    Layout("labelme", "images", "annotations", "labelme"),
+    Layout("labelme", "images", "labels", "labelme"),
 )
 
 Places = list[tuple[Path, Path]]
@@ -114,17 +152,30 @@ class Found:
         root: the folder that the row's paths start from.
         places: split -> where its files lie; the split is "" if no folder is a split's.
         lists: split -> the lines of its list; "all": those of a list of all images.
+        given: the folder that was looked in; it may have the root inside.
     """
 
     layout: Layout
     root: Path
     places: Mapping[str, Places]
     lists: Mapping[str, list[str]] = field(default_factory=dict)
+    given: Path | None = None
 
     def class_file(self) -> Path | None:
         """The file that lists the classes, or None. Raises as `class_file` of paths."""
-        inside = [images for pairs in self.places.values() for images, _ in pairs]
-        return class_file(self.root, inside)
+        inside = [path for pair in self.pairs for path in pair if path.is_dir()]
+        above = self.root if self.given is None else self.given
+        return class_file(self.root, [*dict.fromkeys(inside), above])
+
+    @property
+    def pairs(self) -> list[tuple[Path, Path]]:
+        """The places of all splits."""
+        return [pair for pairs in self.places.values() for pair in pairs]
+
+    @property
+    def labels(self) -> tuple[str, frozenset[Path]]:
+        """The kind of the labels, and where they lie."""
+        return self.layout.kind, frozenset(labels for _, labels in self.pairs)
 
     @property
     def says(self) -> str:
@@ -141,15 +192,17 @@ def find(root: Path) -> Found:
     """
     for place in (root, *_alone_inside(root)):
         tree = Tree(place)
-        fitting = [found for layout in LAYOUTS if (found := _fit(layout, tree))]
+        fits = [found for layout in LAYOUTS if (found := _fit(layout, tree))]
+        # Rows may find the same labels: the first one says best what they are.
+        fitting = list({found.labels: found for found in reversed(fits)}.values())
         if len(fitting) > 1:
-            names = ", ".join(f"{one.layout.name}" for one in fitting)
+            names = ", ".join(found.layout.name for found in reversed(fitting))
             raise UserError(
                 f"{place}: fits several layouts ({names}): choose with --images and "
                 "--masks"
             )
         if fitting:
-            return fitting[0]
+            return replace(fitting[0], given=root)
     images = [path for path in Tree(root).matching("images") if path.is_dir()]
     if images:
         raise UserError(
@@ -158,13 +211,29 @@ def find(root: Path) -> Found:
             + (
                 f"; of the folders in it, only {', '.join(SPLITS)} are read"
                 if any(path.is_dir() for path in images[0].iterdir())
-                else ""
+                else _hint(Tree(root))
             )
         )
     raise UserError(
         f"folder: {root} has no folder images/, and is of no layout that is known "
         "(docs/your-data.md): name its folders with --images and --masks"
+        + _hint(Tree(root))
     )
+
+
+def _hint(tree: Tree) -> str:
+    """The end of a line on an unknown layout: what else may be done."""
+    named = Counter(stem(path) for path in tree.images(tree.root))
+    if sum(count > 1 for count in named.values()) > len(named) / 2:
+        return (
+            "; masks beside their images need an end of their own, such as leaf_mask."
+            "png beside leaf.jpg"
+        )
+    files = [*tree.matching("*.json"), *tree.matching("annotations/*.json")]
+    if files:
+        name = files[0].relative_to(tree.root)
+        return f"; if {name} has COCO annotations, name it with --masks {name}"
+    return ""
 
 
 def _alone_inside(root: Path) -> Iterator[Path]:
@@ -181,26 +250,41 @@ def _alone_inside(root: Path) -> Iterator[Path]:
         yield root
 
 
-def given(root: Path, images: str, masks: str, mask_end: str | None) -> Found:
+def given(
+    root: Path, images: str | None, masks: str | None, mask_end: str | None
+) -> Found:
     """The layout of folders that the user names, from the root or absolute.
+
+    Args:
+        root: the folder of the data set.
+        images: the folder of the images; None: images/, or the root if it has none.
+        masks: the folder of the masks, or a file of COCO's annotations; None: masks/.
+        mask_end: see `Layout`.
 
     Raises:
         UserError: if a folder is not there, or has no images.
     """
-    layout = Layout("named", ".", ".", mask_end=mask_end)
+    masks = "masks" if masks is None else masks
+    kind = "coco" if masks.lower().endswith(".json") else "masks"
+    if images is None:
+        images = "images" if kind == "masks" or (root / "images").is_dir() else "."
+    layout = Layout("named", ".", ".", kind, mask_end=mask_end)
     folders = [root / name for name in (images, masks)]
+    if not folders[0].is_dir():
+        raise UserError(f"{folders[0]}: no such folder")
+    if kind == "coco" and not folders[1].is_file():
+        raise UserError(f"{folders[1]}: no such file")
+    if kind == "masks" and not folders[1].is_dir():
+        raise UserError(f"{folders[1]}: no such folder")
     trees = [Tree(folder) for folder in folders]
-    for folder in folders:
-        if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder")
     places = {
         split: [(image, mask)]
         for split, alias in SPLIT_NAMES
         for image in trees[0].matching(alias)
         for mask in trees[1].matching(alias)
-        if _holds(layout, image, mask)
+        if _holds(layout, trees[0], image, mask)
     }
-    if not places and _holds(layout, *folders):
+    if not places and _holds(layout, trees[0], *folders):
         places = {"": [(folders[0], folders[1])]}
     if not places:
         raise UserError(f"{folders[0]} and {folders[1]}: no images in one of them")
@@ -222,13 +306,13 @@ def _fit(layout: Layout, tree: Tree) -> Found | None:
             break
         for split, alias in SPLIT_NAMES if inside else [("", "")]:
             folders = tree.matching(images.replace("{split}", alias))
-            files = tree.matching(labels.replace("{split}", alias))
-            found, unlabelled = _paired(layout, folders, files)
+            found, unlabelled = _places(
+                layout, tree, folders, labels.replace("{split}", alias)
+            )
             if found and places.get(split, found) != found:
-                raise UserError(
-                    f"{places[split][0][0]} and {found[0][0]} are both {split}: leave "
-                    "one of them out"
-                )
+                _refuse_both(split, places[split][0], found[0])
+            if len(found) > 1 and "*" not in images:
+                _refuse_both(split, *found[:2])
             if found:
                 places[split] = found
             if unlabelled:
@@ -243,29 +327,54 @@ def _fit(layout: Layout, tree: Tree) -> Found | None:
     return Found(layout, tree.root, places, lists)
 
 
-def _paired(
-    layout: Layout, folders: list[Path], labels: list[Path]
+def _refuse_both(split: str, first: tuple[Path, Path], second: tuple[Path, Path]):
+    raise UserError(
+        f"{first[0]} and {second[0]} are both {split or 'the images'}: leave one of "
+        "them out"
+    )
+
+
+def _places(
+    layout: Layout, tree: Tree, folders: list[Path], pattern: str
 ) -> tuple[Places, list[Path]]:
     """Folders of images with their labels, and folders of images without."""
-    by_name = {path.name: path for path in labels}
     pairs, bare = [], []
     for folder in folders:
+        labels = tree.matching(pattern.replace("{images}", folder.name))
+        by_name = {path.name: path for path in labels}
         # Folders of cities have the same names on both sides.
-        own = by_name.get(folder.name) if len(labels) > 1 else next(iter(labels), None)
-        if own and _holds(layout, folder, own):
+        many = len(labels) > 1 or "*" in layout.images
+        own = by_name.get(folder.name) if many else next(iter(labels), None)
+        if own and _holds(layout, tree, folder, own):
             pairs.append((folder, own))
-        elif folder.is_dir() and any(True for _ in images_in(folder)):
+        elif tree.images(folder):
             bare.append(folder)
     return pairs, bare
 
 
-def _holds(layout: Layout, images: Path, labels: Path) -> bool:
-    if not images.is_dir() or not any(True for _ in images_in(images)):
-        return False
-    if layout.beside and not (images / layout.beside).is_file():
-        return False
+def _holds(layout: Layout, tree: Tree, images: Path, labels: Path) -> bool:
+    """Whether there are such images and labels in these places."""
     if layout.kind == "coco":
-        return labels.is_file()
+        return labels.is_file() and _any_image(tree, images)
+    inside = tree.images(images)
+    if not inside or (layout.beside and not (images / layout.beside).is_file()):
+        return False
     if layout.kind == "labelme":
-        return any(path.with_suffix(".json").is_file() for path in images_in(images))
-    return labels.is_dir() and any(True for _ in images_in(labels))
+        return any((labels / f"{path.stem}.json").is_file() for path in inside)
+    masks = tree.images(labels)
+    if images == labels:
+        end = layout.mask_end or ""
+        named = {stem(path) for path in inside}
+        count = sum(name.endswith(end) for name in named)
+        # A few may be anything.
+        return 0 < len(named) - count < 2 * count
+    if layout.image_end:
+        return any(stem(path).endswith(layout.mask_end or "") for path in masks)
+    return bool(masks)
+
+
+def _any_image(tree: Tree, folder: Path) -> bool:
+    """Whether a folder, or one in it, has an image."""
+    return bool(tree.images(folder)) or any(
+        is_image(Path(name)) for _, _, names in os.walk(folder) for name in names
+    )
