@@ -1,13 +1,17 @@
 """Counts the images that no split has, so that none is lost in silence."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from segnet_tf.datasets.layouts import Found
+from segnet_tf.datasets.finding import Found
+from segnet_tf.datasets.opening import opened
 from segnet_tf.datasets.paths import is_image
+from segnet_tf.errors import UserError
 
-__all__ = ["elsewhere"]
+__all__ = ["elsewhere", "more_pages"]
+
+_SUBFILE_TYPE = 254  # TIFF's tag of a page; bit 0: a smaller copy, bit 2: a mask
 
 _SHOWN = 3  # folders in a line
 
@@ -64,3 +68,28 @@ def _near(found: Found) -> Iterator[Path]:
                 continue
             listed.add(path)
             yield from (path / name for name in names if is_image(path / name))
+
+
+def more_pages(paths: Iterable[Path]) -> list[str]:
+    """A line if TIFF files have pages behind the first one, which alone is read."""
+    several = [path for path in paths if path.suffix.lower() in (".tif", ".tiff")]
+    several = [path for path in several if _has_more_pages(path)]
+    if not several:
+        return []
+    return [
+        f"{len(several)} TIFF files have several pages, of which the first one is "
+        f"read, such as {several[0].name}"
+    ]
+
+
+def _has_more_pages(path: Path) -> bool:
+    try:
+        with opened(path) as image:
+            for page in range(1, getattr(image, "n_frames", 1)):
+                image.seek(page)
+                if not getattr(image, "tag_v2", {}).get(_SUBFILE_TYPE, 0) & 5:
+                    return True
+    except UserError:
+        # The file itself is reported where all files are read.
+        pass
+    return False

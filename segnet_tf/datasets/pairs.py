@@ -18,6 +18,9 @@ __all__ = ["Pairs", "files_of_names", "paired"]
 _MASK_WORDS = re.compile("mask|msk|label|lbl|seg|annot|truth|gt|target", re.IGNORECASE)
 """What masks are called, if their names and those of the images differ in a word."""
 
+_BRUSH = re.compile("task-.*annotation-")
+"""What Label Studio's masks are called, after a task, not after an image."""
+
 _TRIED = 12
 """So many images are compared with all masks to find what the masks' names add."""
 
@@ -81,10 +84,10 @@ def paired(
     if images == masks and mask_end:
         image_of = {k: path for k, path in image_of.items() if not k.endswith(mask_end)}
     found = _paired(masks, image_of, mask_of, image_end, mask_end)
-    folded = _folded(image_of), _folded(mask_of)
-    if found.missing and folded[0] and folded[1]:
+    images_folded, masks_folded = _folded(image_of), _folded(mask_of)
+    if found.missing and images_folded and masks_folded:
         end = mask_end and mask_end.casefold()
-        other = _paired(masks, *folded, image_end.casefold(), end)
+        other = _paired(masks, images_folded, masks_folded, image_end.casefold(), end)
         if other.missing < found.missing:
             return other
     return found
@@ -123,15 +126,15 @@ def _paired(
 
 def _hint(name: str, mask_of: dict[str, Path], like: Path | None) -> str:
     """The end of a line on a missing mask: how to find or make it."""
-    like = like or next((m for s, m in mask_of.items() if s.startswith(name)), None)
-    if like:
-        return f"; is it {like.name}? The stems must be the same"
-    brush = next((s for s in mask_of if re.match(r"task-\d+-annotation-", s)), None)
+    brush = next((name for name in mask_of if _BRUSH.match(name)), None)
     if brush:
         return (
             f"; {mask_of[brush].name} is Label Studio's, one file for each label: "
             "export COCO instead"
         )
+    like = like or next((m for s, m in mask_of.items() if s.startswith(name)), None)
+    if like:
+        return f"; is it {like.name}? The stems must be the same"
     return ""
 
 
@@ -161,16 +164,12 @@ def _differing_ends(images: list[str], masks: list[str]) -> tuple[_Ends, _Ends] 
 def _is_certain(image: _Ends, mask: _Ends) -> bool:
     """Whether names that differ so are those of an image and its mask.
 
-    One is the other with more at its ends, as 01 and mask_01, or it is called a mask.
+    What the mask alone has says that it is one, as in image_01 and mask_01.
     """
-    differ = [
-        (own, other)
-        for own, other in ((image.begin, mask.begin), (image.end, mask.end))
-        if own != other
-    ]
     return all(
-        not own or not other or _MASK_WORDS.search(other) for own, other in differ
-    )
+        own == other or not other or _MASK_WORDS.search(other)
+        for own, other in ((image.begin, mask.begin), (image.end, mask.end))
+    ) and not _BRUSH.match(mask.begin)
 
 
 def _renamed(name: str, image: _Ends, mask: _Ends) -> str:
@@ -300,7 +299,7 @@ def _most_alike(
 
     if len(many) < 2:
         return many[0] if many else None
-    first, second, *_ = sorted(many, key=alike, reverse=True)
+    first, second, *_ = sorted(sorted(many), key=alike, reverse=True)
     if alike(first) == alike(second):
         raise UserError(
             f"{where}: {name!r:.80} may be {first} or {second}: name the folder of "

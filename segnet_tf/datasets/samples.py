@@ -10,7 +10,7 @@ from segnet_tf.datasets.annotations import Coco, draw_labelme, labelme_classes
 from segnet_tf.datasets.class_file import parsed_classes, read_classes
 from segnet_tf.datasets.class_list import UNLISTED, ClassList
 from segnet_tf.datasets.dataset import IGNORE_LABEL, Place, Stored
-from segnet_tf.datasets.layouts import Found
+from segnet_tf.datasets.finding import Found
 from segnet_tf.datasets.left_out import elsewhere
 from segnet_tf.datasets.masks import Mask, are_greys, read_mask
 from segnet_tf.datasets.pairs import Pairs, files_of_names, paired
