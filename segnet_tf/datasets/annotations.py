@@ -196,35 +196,7 @@ def draw_labelme(path: Path, classes: ClassList) -> np.ndarray:
     for label, kind, points, mask in shapes:
         if label not in ids:
             raise UserError(f"{path}: label {label!r} is no class: {', '.join(ids)}")
-        own = Image.new("1", (width, height))
-        ink = ImageDraw.Draw(own)
-        if kind in ("polygon", "rectangle") and len(points) > 2:
-            ink.polygon(points, fill=1, outline=1)
-        elif kind == "rectangle" and len(points) == 2:
-            low, high = np.min(points, axis=0), np.max(points, axis=0)
-            ink.rectangle((*low, *high), fill=1, outline=1)
-        elif kind == "circle" and len(points) == 2:
-            (x, y), edge = points
-            radius = float(np.hypot(x - edge[0], y - edge[1]))
-            # Pillow's ellipse takes a second for each 100,000 pixels of its radius.
-            rows, columns = np.ogrid[:height, :width]
-            inside = np.hypot(columns - x, rows - y) <= radius + 0.5
-            own = Image.fromarray(inside)
-        elif kind == "mask" and len(points) == 2:
-            left, top = np.min(points, axis=0).astype(int).tolist()
-            part_mask = _own_mask(path, mask)
-            box = np.ptp(points, axis=0).round().astype(int) + 1
-            if np.abs(box - part_mask.size).max() > 1:
-                raise UserError(
-                    f"{path}: {label!r} is a mask of {part_mask.width}x"
-                    f"{part_mask.height} pixels between points {box[0]}x{box[1]} apart"
-                )
-            own.paste(part_mask, (left, top))
-        else:
-            raise UserError(
-                f"{path}: {label!r} is a {kind} of {len(points)} point(s): only "
-                "polygons, rectangles, circles and masks have an area"
-            )
+        own = _filled(path, (width, height), label, kind, points, mask)
         # What has no id is void. Only the shape's own part of the image is kept.
         value = IGNORE_LABEL if ids[label] is None else ids[label]
         box = own.getbbox() or (0, 0, 0, 0)
@@ -237,6 +209,42 @@ def draw_labelme(path: Path, classes: ClassList) -> np.ndarray:
         own = np.unpackbits(part, axis=1, count=right - left).astype(bool)
         result[top:bottom, left:right][own] = value
     return result
+
+
+def _filled(
+    path: Path, size: tuple[int, int], label: str, kind: str, points: list, mask: Any
+) -> Image.Image:
+    """The area of a shape: an image of 1 bit. Raises UserError if it has none."""
+    own = Image.new("1", size)
+    ink = ImageDraw.Draw(own)
+    if kind in ("polygon", "rectangle") and len(points) > 2:
+        ink.polygon(points, fill=1, outline=1)
+    elif kind == "rectangle" and len(points) == 2:
+        low, high = np.min(points, axis=0), np.max(points, axis=0)
+        ink.rectangle((*low, *high), fill=1, outline=1)
+    elif kind == "circle" and len(points) == 2:
+        (x, y), edge = points
+        radius = float(np.hypot(x - edge[0], y - edge[1]))
+        # Pillow's ellipse takes a second for each 100,000 pixels of its radius.
+        rows, columns = np.ogrid[: size[1], : size[0]]
+        inside = np.hypot(columns - x, rows - y) <= radius + 0.5
+        own = Image.fromarray(inside)
+    elif kind == "mask" and len(points) == 2:
+        left, top = np.min(points, axis=0).astype(int).tolist()
+        part_mask = _own_mask(path, mask)
+        box = np.ptp(points, axis=0).round().astype(int) + 1
+        if np.abs(box - part_mask.size).max() > 1:
+            raise UserError(
+                f"{path}: {label!r} is a mask of {part_mask.width}x"
+                f"{part_mask.height} pixels between points {box[0]}x{box[1]} apart"
+            )
+        own.paste(part_mask, (left, top))
+    else:
+        raise UserError(
+            f"{path}: {label!r} is a {kind} of {len(points)} point(s): only "
+            "polygons, rectangles, circles and masks have an area"
+        )
+    return own
 
 
 def _own_mask(path: Path, text: Any) -> Image.Image:

@@ -137,8 +137,8 @@ def _pair_remarks(found: Found) -> list[str]:
     lines, spare, used = [], [], set()
     for place in found.pairs:
         pairs = _paired(found, *place)
-        image, mask, _ = pairs.pairs[0]
         if pairs.differ and not lines:
+            image, mask, _ = pairs.pairs[0]
             lines.append(f"names differ: {mask.name} is the mask of {image.name}")
         spare += pairs.spare
         used.update(path for pair in pairs.pairs for path in pair[:2])
