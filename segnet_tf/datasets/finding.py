@@ -110,6 +110,14 @@ def _hint(tree: Tree) -> str:
             "; masks beside their images need an end of their own, such as leaf_mask."
             "png beside leaf.jpg"
         )
+    ends = [
+        str(layout.mask_end)
+        for layout in LAYOUTS
+        if "/" in layout.images and layout.image_end
+        if tree.matching(layout.images.split("/")[0])
+    ]
+    if ends:
+        return f"; no folder of masks has names that end in {' or '.join(ends)}"
     files = [*tree.matching("*.json"), *tree.matching("annotations/*.json")]
     if files:
         name = files[0].relative_to(tree.root)

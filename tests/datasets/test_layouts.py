@@ -198,6 +198,22 @@ def test_a_layout_is_recognised_and_read(kind, tmp_path):
     assert listing(tmp_path) == before, "nothing is written into the data"
 
 
+def test_cityscapes_without_ids(tmp_path):
+    cityscapes(tmp_path)
+    for path in list((tmp_path / "gtFine").rglob("*_labelIds.png")):
+        path.unlink()
+    with pytest.raises(UserError, match="end in _gtFine_labelIds or _gtFine_labelTr"):
+        folder.load("train", tmp_path)
+
+
+def test_cities_without_masks(tmp_path):
+    """Those of another city, of the same number, are not taken."""
+    cityscapes(tmp_path)
+    (tmp_path / "gtFine/train/bonn").rename(tmp_path / "gtFine/val/bonn")
+    with pytest.raises(UserError, match="train/bonn: has images, but there are no"):
+        folder.load("train", tmp_path)
+
+
 def test_kaggles_test_split(tmp_path):
     kaggle(tmp_path)
     assert numbers(registry.load("folder", "test", tmp_path)) == [3]
