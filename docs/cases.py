@@ -180,6 +180,51 @@ def coco(folder: Path) -> None:
     (folder / "annotations.json").write_text(json.dumps(content))
 
 
+def coco_of_windows(folder: Path) -> None:
+    """As Label Studio exports it there: result.json, names with other folders."""
+    coco(folder)
+    path = folder / "annotations.json"
+    content = json.loads(path.read_text())
+    for image in content["images"]:
+        image["file_name"] = "..\\media\\upload\\4\\" + image["file_name"]
+    content["images"] = content["images"][:5]
+    content["annotations"] = content["annotations"][:5]
+    path.unlink()
+    (folder / "result.json").write_text(json.dumps(content))
+
+
+def beside(folder: Path) -> None:
+    renamed(__png="_mask.png")(folder)
+    for path in list(folder.rglob("leaf*")):
+        path.rename(folder / path.name)
+
+
+def renamed_coco(folder: Path) -> None:
+    coco(folder)
+    (folder / "annotations.json").rename(folder / "export.json")
+
+
+def photos_and_masks(folder: Path) -> None:
+    leaves(folder)
+    for path in list(folder.rglob("leaf*")):
+        word = "mask" if path.parent.name == "masks" else "photo"
+        path.rename(path.with_name(path.name.replace("leaf", word)))
+
+
+def capitals(folder: Path) -> None:
+    leaves(folder)
+    for path in list((folder / "masks").iterdir()):
+        path.rename(path.with_name(path.name.upper()))
+
+
+def more_files(folder: Path) -> None:
+    leaves(folder)
+    (folder / "images/more").mkdir()
+    for number in (0, 1):
+        path = folder / f"images/leaf 0{number}.jpg"
+        path.rename(folder / "images/more" / path.name)
+
+
 def without_two_masks(folder: Path) -> None:
     leaves(folder)
     for number in (0, 1):
@@ -314,6 +359,13 @@ CASES: dict[str, list[tuple[str, Callable[[Path], None], Flags]]] = {
         ("the same", renamed(masks="truth"), ["--masks", "truth"]),
         ("labelme's JSON", labelme, []),
         ("COCO's JSON", coco, []),
+        ("COCO's JSON, paths of Windows, a photo too many", coco_of_windows, []),
+        ("COCO's JSON of another name", renamed_coco, []),
+        ("the same", renamed_coco, ["--masks", "export.json"]),
+        ("masks beside the photos, a.jpg and a_mask.png", beside, []),
+        ("photo 00.jpg and mask 00.png", photos_and_masks, []),
+        ("masks in capitals", capitals, []),
+        ("photos in a folder inside images/", more_files, []),
     ],
 }
 
@@ -351,7 +403,9 @@ def _summary(lines: list[str], code: int) -> str:
             layout = line.split("layout ")[1]
             usual = layout == "images/ and masks/, classes from classes.txt"
             parts.insert(0, f"read: {classes}" + f" ({layout})" * (not usual))
-        elif line.startswith(("void: ", "more than 8", "of ")):
+        elif line.startswith(("void: ", "more than 8", "of ", "names differ")) or (
+            "left out" in line or "have no image" in line
+        ):
             parts.append(f"`{line}`")
     return ("exit code 1; " if code else "") + "; ".join(parts)
 

@@ -4,6 +4,8 @@ The pixels without an annotation are "background", the id 0, unless a category h
 name. Where annotations overlap, the smaller one lies on top.
 """
 
+import base64
+import io
 import json
 from collections import defaultdict
 from collections.abc import Iterable
@@ -168,7 +170,7 @@ def labelme_classes(paths: Iterable[Path]) -> ClassList:
         UserError: if a file is not labelme's.
     """
     paths = list(paths)
-    labels = {label for path in paths for label, _, _ in _shapes(path)[1]}
+    labels = {label for path in paths for label, *_ in _shapes(path)[1]}
     return _class_list(
         paths[0], sorted(labels, key=lambda name: (not _is_background(name), name))
     )
@@ -191,28 +193,10 @@ def draw_labelme(path: Path, classes: ClassList) -> np.ndarray:
             "makes it void"
         )
     drawn = []
-    for label, kind, points in shapes:
+    for label, kind, points, mask in shapes:
         if label not in ids:
             raise UserError(f"{path}: label {label!r} is no class: {', '.join(ids)}")
-        own = Image.new("1", (width, height))
-        ink = ImageDraw.Draw(own)
-        if kind in ("polygon", "rectangle") and len(points) > 2:
-            ink.polygon(points, fill=1, outline=1)
-        elif kind == "rectangle" and len(points) == 2:
-            low, high = np.min(points, axis=0), np.max(points, axis=0)
-            ink.rectangle((*low, *high), fill=1, outline=1)
-        elif kind == "circle" and len(points) == 2:
-            (x, y), edge = points
-            radius = float(np.hypot(x - edge[0], y - edge[1]))
-            # Pillow's ellipse takes a second for each 100,000 pixels of its radius.
-            rows, columns = np.ogrid[:height, :width]
-            inside = np.hypot(columns - x, rows - y) <= radius + 0.5
-            own = Image.fromarray(inside)
-        else:
-            raise UserError(
-                f"{path}: {label!r} is a {kind} of {len(points)} point(s): only "
-                "polygons, rectangles and circles have an area"
-            )
+        own = _filled(path, (width, height), label, kind, points, mask)
         # What has no id is void. Only the shape's own part of the image is kept.
         value = IGNORE_LABEL if ids[label] is None else ids[label]
         box = own.getbbox() or (0, 0, 0, 0)
@@ -227,8 +211,58 @@ def draw_labelme(path: Path, classes: ClassList) -> np.ndarray:
     return result
 
 
-def _shapes(path: Path) -> tuple[tuple[int, int], list[tuple[str, str, list]]]:
-    """The size of a labelme file's image, and each shape: label, kind and points."""
+def _filled(
+    path: Path, size: tuple[int, int], label: str, kind: str, points: list, mask: Any
+) -> Image.Image:
+    """The area of a shape: an image of 1 bit. Raises UserError if it has none."""
+    own = Image.new("1", size)
+    ink = ImageDraw.Draw(own)
+    if kind in ("polygon", "rectangle") and len(points) > 2:
+        ink.polygon(points, fill=1, outline=1)
+    elif kind == "rectangle" and len(points) == 2:
+        low, high = np.min(points, axis=0), np.max(points, axis=0)
+        ink.rectangle((*low, *high), fill=1, outline=1)
+    elif kind == "circle" and len(points) == 2:
+        (x, y), edge = points
+        radius = float(np.hypot(x - edge[0], y - edge[1]))
+        # Pillow's ellipse takes a second for each 100,000 pixels of its radius.
+        rows, columns = np.ogrid[: size[1], : size[0]]
+        inside = np.hypot(columns - x, rows - y) <= radius + 0.5
+        own = Image.fromarray(inside)
+    elif kind == "mask" and len(points) == 2:
+        left, top = np.min(points, axis=0).astype(int).tolist()
+        part_mask = _own_mask(path, mask)
+        box = np.ptp(points, axis=0).round().astype(int) + 1
+        if np.abs(box - part_mask.size).max() > 1:
+            raise UserError(
+                f"{path}: {label!r} is a mask of {part_mask.width}x"
+                f"{part_mask.height} pixels between points {box[0]}x{box[1]} apart"
+            )
+        own.paste(part_mask, (left, top))
+    else:
+        raise UserError(
+            f"{path}: {label!r} is a {kind} of {len(points)} point(s): only "
+            "polygons, rectangles, circles and masks have an area"
+        )
+    return own
+
+
+def _own_mask(path: Path, text: Any) -> Image.Image:
+    """The pixels of a shape that is a mask: an image of 1 bit."""
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(text)), formats=["PNG"]) as mask:
+            if mask.width * mask.height > _MOST_PIXELS:
+                raise ValueError(f"{mask.width}x{mask.height}")
+            return Image.fromarray(np.asarray(mask.convert("L")) > 0)
+    # Damaged files make Pillow's decoders raise many errors.
+    except Exception as error:
+        raise UserError(
+            f"{path}: a mask is no readable PNG ({type(error).__name__})"
+        ) from None
+
+
+def _shapes(path: Path) -> tuple[tuple[int, int], list[tuple[str, str, list, Any]]]:
+    """The size of a labelme file's image; each shape: label, kind, points and mask."""
     content = _json(path)
     try:
         size = int(content["imageWidth"]), int(content["imageHeight"])
@@ -237,11 +271,12 @@ def _shapes(path: Path) -> tuple[tuple[int, int], list[tuple[str, str, list]]]:
                 str(shape["label"]).strip(),
                 str(shape.get("shape_type", "polygon")),
                 [(float(x), float(y)) for x, y in shape["points"]],
+                shape.get("mask"),
             )
             for shape in content["shapes"]
         ]
         # In this form, NaN fails the comparison, too.
-        if not all(np.all(np.abs(points) <= _FURTHEST) for _, _, points in shapes):
+        if not all(np.all(np.abs(points) <= _FURTHEST) for _, _, points, _ in shapes):
             raise ValueError(f"a point further away than {_FURTHEST} pixels")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(f"{path}: no labelme annotations ({error!r:.200})") from None

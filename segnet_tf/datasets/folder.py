@@ -26,7 +26,6 @@ from pathlib import Path
 
 import numpy as np
 
-from segnet_tf.datasets import layouts
 from segnet_tf.datasets.class_list import UNLISTED
 from segnet_tf.datasets.dataset import (
     IGNORE_LABEL,
@@ -35,8 +34,9 @@ from segnet_tf.datasets.dataset import (
     Split,
     split_lines,
 )
+from segnet_tf.datasets.finding import Found, find, given
 from segnet_tf.datasets.images import read_image
-from segnet_tf.datasets.layouts import Found
+from segnet_tf.datasets.left_out import more_pages
 from segnet_tf.datasets.masks import check_sizes
 from segnet_tf.datasets.paths import SPLITS, stem
 from segnet_tf.datasets.reading import Reading
@@ -128,9 +128,8 @@ def _range(paths, channels: int, reading: Reading) -> tuple[float, float] | None
 
 def _found(root: Path, reading: Reading) -> Found:
     if not (reading.images or reading.masks or reading.mask_suffix):
-        return layouts.find(root)
-    images, masks = reading.images or "images", reading.masks or "masks"
-    return layouts.given(root, images, masks, reading.mask_suffix)
+        return find(root)
+    return given(root, reading.images, reading.masks, reading.mask_suffix)
 
 
 class _Reader:
@@ -187,10 +186,10 @@ class _Reader:
         if self._info.value_range:
             low, high = self._info.value_range
             lines.append(f"more than 8 bits: {low:.5g} is black, {high:.5g} is white")
-        if self._labelled.unlabelled:
-            lines.append(
-                f"{self._labelled.unlabelled} images without labels are left out"
-            )
+        lines += self._labelled.remarks()
+        lines += more_pages(
+            path for sample in self._samples for path in (sample.image, sample.labels)
+        )
         void = self._labelled.classes.void
         if void:
             lines.append(

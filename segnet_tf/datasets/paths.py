@@ -11,11 +11,13 @@ from segnet_tf.datasets.images import IMAGE_SUFFIXES
 from segnet_tf.errors import UserError
 
 __all__ = [
+    "CLASS_FILES",
     "SPLITS",
     "SPLIT_NAMES",
     "Tree",
     "class_file",
     "images_in",
+    "is_image",
     "split_lists",
     "stem",
 ]
@@ -63,7 +65,12 @@ class Tree:
                 found = [child for path in found for child in self._inside(path, part)]
         return found
 
-    def _inside(self, folder: Path, part: str) -> list[Path]:
+    def images(self, folder: Path) -> list[Path]:
+        """As `images_in`, in order; none if it is no folder."""
+        children = [path for paths in self._names(folder).values() for path in paths]
+        return [path for path in children if is_image(path)]
+
+    def _names(self, folder: Path) -> dict[str, list[Path]]:
         if folder not in self._listed:
             names: dict[str, list[Path]] = {}
             # Names are compared much faster than paths.
@@ -72,7 +79,10 @@ class Tree:
             for child in sorted(children, key=by_name):
                 names.setdefault(child.name.lower(), []).append(child)
             self._listed[folder] = names
-        names = self._listed[folder]
+        return self._listed[folder]
+
+    def _inside(self, folder: Path, part: str) -> list[Path]:
+        names = self._names(folder)
         if not set(part) & set("*?["):
             return names.get(part, [])
         return [
@@ -85,11 +95,12 @@ class Tree:
 
 def images_in(folder: Path) -> Iterable[Path]:
     """The files of a folder with the suffix of an image, without hidden ones."""
-    return (
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
+    return (path for path in folder.iterdir() if is_image(path))
+
+
+def is_image(path: Path) -> bool:
+    """Whether a name is an image's, and not a hidden file's."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def split_lists(pattern: str, tree: Tree) -> dict[str, list[str]]:
@@ -111,18 +122,18 @@ def split_lists(pattern: str, tree: Tree) -> dict[str, list[str]]:
     return {split: listed_lines(path) for split, path in found.items()}
 
 
-def class_file(root: Path, inside: Sequence[Path]) -> Path | None:
+def class_file(root: Path, others: Sequence[Path]) -> Path | None:
     """The file that lists the classes, or None.
 
     Args:
         root: the folder of the data set.
-        inside: other folders to look in.
+        others: folders to look in, too.
 
     Raises:
         UserError: if the splits have lists that differ, or if a file seems to be such a
             list, but has another name.
     """
-    trees = [Tree(folder) for folder in (root, *inside)]
+    trees = [Tree(folder) for folder in (root, *others)]
     found = [
         path
         for name in CLASS_FILES

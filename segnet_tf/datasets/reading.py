@@ -15,12 +15,16 @@ class Reading:
     images: str | None = option(
         None, "folder of the images, inside that of the data set [found by the layout]"
     )
-    masks: str | None = option(None, "folder of the masks, likewise")
+    masks: str | None = option(
+        None, "folder of the masks, likewise, or a JSON file of COCO annotations"
+    )
     mask_suffix: str | None = option(
         None, "what a mask's name has behind its image's, such as _mask [found]"
     )
     classes: str | None = option(
-        None, "file of the classes [classes.txt and the like in the data set]"
+        None,
+        "file of the classes, in the folder of the data set or here [classes.txt and "
+        "the like]",
     )
     ignore: str | None = option(
         None, "classes, or ids in the masks, that become void, such as 0,background"

@@ -1,9 +1,7 @@
 """The samples of a data set in a layout: an image, and the labels that belong to it."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +10,18 @@ from segnet_tf.datasets.annotations import Coco, draw_labelme, labelme_classes
 from segnet_tf.datasets.class_file import parsed_classes, read_classes
 from segnet_tf.datasets.class_list import UNLISTED, ClassList
 from segnet_tf.datasets.dataset import IGNORE_LABEL, Place, Stored
-from segnet_tf.datasets.layouts import Found
+from segnet_tf.datasets.finding import Found
+from segnet_tf.datasets.left_out import elsewhere
 from segnet_tf.datasets.masks import Mask, are_greys, read_mask
-from segnet_tf.datasets.paths import images_in, stem
+from segnet_tf.datasets.pairs import Pairs, files_of_names, paired
+from segnet_tf.datasets.paths import CLASS_FILES, Tree, images_in
 from segnet_tf.datasets.reading import Reading
 from segnet_tf.errors import UserError
 
 __all__ = ["Labelled", "Sample", "labelled"]
 
 _TRIED = 12
-"""So many images are compared with all masks to find what the masks' names add."""
+"""The ids of so many masks are shown if no file names the classes."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Labelled:
         source: where the classes come from, for messages.
         samples: (folder of images, labels) of a place -> its samples.
         rest_is_void: whether an id that is no class's is void, not a mistake.
-        unlabelled: number of images that have no labels, which is no mistake.
+        remarks: () -> lines on what is left out, or had to be interpreted.
         greys_are_ids: whether the labels are masks of which the grey ones hold ids.
     """
 
@@ -58,7 +58,7 @@ class Labelled:
     source: str
     samples: Callable[[Path, Path], list[Sample]]
     rest_is_void: bool = False
-    unlabelled: int = 0
+    remarks: Callable[[], list[str]] = list
     greys_are_ids: bool = False
 
     def stored(self, samples: Sequence[Sample]) -> tuple[Stored | None, ...]:
@@ -89,7 +89,7 @@ def labelled(found: Found, reading: Reading) -> Labelled:
 def _masks(found: Found, reading: Reading) -> Labelled:
     """The labels of a layout with a mask for each image."""
     layout = found.layout
-    path = Path(reading.classes) if reading.classes else found.class_file()
+    path = _class_file(found, reading)
     if path is None and layout.classes:
         classes = parsed_classes(layout.classes, layout.name)
         source = f"the class list of {layout.name}"
@@ -98,9 +98,9 @@ def _masks(found: Found, reading: Reading) -> Labelled:
             raise UserError(
                 f"{found.root / 'classes.txt'}: no such file: write the class names "
                 "into it, or into a file for --classes, one per line, in the order of "
-                f"their ids{_ids_in_use(found)}"
+                f"their ids{_list_above(found)}{_ids_in_use(found)}"
             )
-        classes, source = read_classes(path), path.name
+        classes, source = read_classes(path), _shown(path, reading)
 
     colours, labels = classes.ids_of_colours, classes.labels
 
@@ -115,28 +115,81 @@ def _masks(found: Found, reading: Reading) -> Labelled:
                 lambda mask=mask: read_mask(mask, colours, reading.tolerance, same),
                 missing,
             )
-            for image, mask, missing in _pairs(found, images, masks)
+            for image, mask, missing in _paired(found, images, masks).pairs
         ]
 
     return Labelled(
         classes,
         source,
         samples,
+        remarks=lambda: _pair_remarks(found),
         rest_is_void=path is None and layout.rest_is_void,
         greys_are_ids=not are_greys(colours),
     )
+
+
+def _paired(found: Found, images: Path, masks: Path) -> Pairs:
+    return paired(images, masks, found.layout.image_end, found.layout.mask_end)
+
+
+def _pair_remarks(found: Found) -> list[str]:
+    """Masks and images that are left out, and names that differ at both ends."""
+    lines, spare, used = [], [], set()
+    for place in found.pairs:
+        pairs = _paired(found, *place)
+        if pairs.differ and not lines:
+            image, mask, _ = pairs.pairs[0]
+            lines.append(f"names differ: {mask.name} is the mask of {image.name}")
+        spare += pairs.spare
+        used.update(path for pair in pairs.pairs for path in pair[:2])
+    if spare:
+        lines.append(f"{len(spare)} masks have no image, such as {spare[0].name}")
+    # Other files beside masks may be anything.
+    return lines + elsewhere(found, used)
+
+
+def _class_file(found: Found, reading: Reading) -> Path | None:
+    """The file of `--classes`, in the folder of the data or here, or the one found.
+
+    Raises:
+        UserError: if there are two, or as `Found.class_file`.
+    """
+    if not reading.classes:
+        return found.class_file()
+    here = Path(reading.classes)
+    inside = (found.given or found.root) / here
+    if not inside.is_file() or not here.is_file() or inside.samefile(here):
+        return inside if inside.is_file() else here
+    if inside.read_bytes() != here.read_bytes():
+        raise UserError(
+            f"classes: {inside} and {here.absolute()} differ: give the whole path of "
+            "one of them"
+        )
+    return inside
+
+
+def _shown(path: Path, reading: Reading) -> str:
+    """A class list in a line: with its folder if it had to be looked for."""
+    return str(path) if reading.classes else path.name
 
 
 def _ids_in_use(found: Found) -> str:
     """The end of a line that says which ids the first masks hold."""
     used: set[int] = set()
     for images, masks in list(found.places.values())[0]:
-        for _, mask, missing in list(_pairs(found, images, masks))[:_TRIED]:
+        for _, mask, missing in _paired(found, images, masks).pairs[:_TRIED]:
             try:
                 used |= set() if missing else set(np.unique(read_mask(mask).ids))
             except UserError:
                 return ""
     return f"; the first masks hold {', '.join(map(str, sorted(used)))}"
+
+
+def _list_above(found: Found) -> str:
+    """A hint if the folder around the data set lists classes."""
+    above = (found.given or found.root).absolute().parent
+    path = next((p for n in CLASS_FILES for p in Tree(above).matching(n)), None)
+    return f"; is it {path}? Name it with --classes" if path else ""
 
 
 def _coco(found: Found, reading: Reading) -> Labelled:
@@ -151,101 +204,48 @@ def _coco(found: Found, reading: Reading) -> Labelled:
             raise UserError(f"{path}: has other categories than {paths[0]}")
 
     def samples(images: Path, path: Path) -> list[Sample]:
+        named = files_of_names(files[path].images, images, path)
         return [
-            Sample(images / name, path, lambda name=name: Mask(files[path].ids(name)))
-            for name in files[path].images
+            Sample(
+                image or images / "missing",
+                path,
+                lambda name=name: Mask(files[path].ids(name)),
+                "" if image else f"{path}: no image {name!r:.80} in {images}",
+            )
+            for name, image in named.items()
         ]
 
-    return Labelled(classes, paths[0].name, samples)
+    def remarks() -> list[str]:
+        every = [sample for pair in found.pairs for sample in samples(*pair)]
+        return elsewhere(found, {sample.image for sample in every}, "annotations")
+
+    return Labelled(classes, paths[0].name, samples, remarks=remarks)
 
 
 def _labelme(found: Found, reading: Reading) -> Labelled:
     """The labels of a layout with a file of labelme beside each image."""
 
-    def files(folder: Path) -> dict[Path, Path]:
+    def files(folder: Path, labels: Path) -> dict[Path, Path]:
         paths = sorted(images_in(folder))
-        beside = {path: path.with_suffix(".json") for path in paths}
-        return {path: file for path, file in beside.items() if file.is_file()}
+        named = {path: labels / f"{path.stem}.json" for path in paths}
+        return {path: file for path, file in named.items() if file.is_file()}
 
-    folders = [folder for pairs in found.places.values() for folder, _ in pairs]
-    every = [file for folder in folders for file in files(folder).values()]
-    count = sum(1 for folder in folders for _ in images_in(folder))
-    path = Path(reading.classes) if reading.classes else found.class_file()
+    every = {
+        image: file for pair in found.pairs for image, file in files(*pair).items()
+    }
+    path = _class_file(found, reading)
     if path:
-        classes, source = read_classes(path), path.name
+        classes, source = read_classes(path), _shown(path, reading)
     else:
-        classes, source = labelme_classes(every), "the .json files"
+        classes, source = labelme_classes(every.values()), "the .json files"
 
-    def samples(images: Path, _: Path) -> list[Sample]:
+    def samples(images: Path, labels: Path) -> list[Sample]:
         # An image without a file is not labelled yet.
         return [
             Sample(image, file, lambda file=file: Mask(draw_labelme(file, classes)))
-            for image, file in files(images).items()
+            for image, file in files(images, labels).items()
         ]
 
-    return Labelled(classes, source, samples, unlabelled=count - len(every))
-
-
-def _pairs(found: Found, images: Path, masks: Path) -> Iterator[tuple[Path, Path, str]]:
-    """Each image, its mask, and a line if this is missing."""
-    layout = found.layout
-    own_end = layout.mask_end or ""
-    image_of = {
-        name.removesuffix(layout.image_end): path
-        for name, path in _by_stem(images).items()
-        if images != masks or not name.endswith(own_end)
-    }
-    mask_of = _by_stem(masks)
-    end = layout.mask_end
-    if end is None:
-        end = _shared_end(masks, image_of, mask_of)
-    for name, image in image_of.items():
-        mask, missing = mask_of.get(name + end), ""
-        if mask is None:
-            like = next((m.name for s, m in mask_of.items() if s.startswith(name)), "")
-            mask = masks / f"{name}{end}.png"
-            missing = f"{image}: has no mask {mask}"
-            missing += f"; is it {like}? The stems must be the same" if like else ""
-        yield image, mask, missing
-
-
-def _shared_end(
-    folder: Path, image_of: dict[str, Path], mask_of: dict[str, Path]
-) -> str:
-    """What the names of most masks have behind those of their images.
-
-    Raises:
-        UserError: if each image has several masks.
-    """
-    if not image_of.keys().isdisjoint(mask_of):
-        return ""
-    ends = Counter(
-        mask.removeprefix(name)
-        for name in list(image_of)[:_TRIED]
-        for mask in mask_of
-        if mask.startswith(name)
+    return Labelled(
+        classes, source, samples, remarks=lambda: elsewhere(found, set(every), "labels")
     )
-    covered = Counter(
-        {end: sum(name + end in mask_of for name in image_of) for end in ends}
-    )
-    (best, most), *others = covered.most_common(2) or [("", 0)]
-    if others and others[0][1] == most:
-        raise UserError(
-            f"{folder}: has several masks of each image, ending in {best} and in "
-            f"{others[0][0]}: choose with --mask-suffix"
-        )
-    # One alone that begins like an image may be any file.
-    return best if most > len(image_of) / 2 else ""
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    """Stem -> image of a folder, in the order of the names; each stem is unique."""
-    found: dict[str, Path] = {}
-    for path in sorted(images_in(folder), key=attrgetter("name")):
-        name = stem(path)
-        if name in found:
-            raise UserError(
-                f"{path}: same stem as {found[name].name}: keep one of them"
-            )
-        found[name] = path
-    return found

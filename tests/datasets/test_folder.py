@@ -10,6 +10,7 @@ from PIL import Image
 from segnet_tf.datasets import folder, registry
 from segnet_tf.datasets.class_list import default_colours
 from segnet_tf.datasets.dataset import MissingSplit
+from segnet_tf.datasets.reading import Reading
 from segnet_tf.errors import UserError
 
 CLASSES = "background 0 0 0\nleaf 0 200 0\nvein, 250 250 0\nvoid 255 255 255\n"
@@ -456,3 +457,173 @@ def test_folders_of_images_that_are_no_splits(tmp_path):
 def test_no_folder_given_or_there(tmp_path):
     assert "--data-dir" in refusal(None)
     assert "no such folder" in refusal(tmp_path / "nowhere")
+
+
+# --- names that differ, and what is left out -----------------------------------------
+
+
+def whole(root) -> dict[str, np.ndarray]:
+    """Name of the image -> labels, in all splits."""
+    splits = [registry.load("folder", split, root) for split in ("train", "val")]
+    return {
+        name: labels
+        for split in splits
+        for name, (_, labels) in zip(split.names, split, strict=True)
+    }
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "said"),
+    [
+        ("image_{:03}", "mask_{:03}", True),
+        ("IMG{:03}", "label{:03}", True),
+        ("{}_rgb", "{}_labels", True),
+        ("street {} left", "street {} left gt", False),
+        ("{:03}", "seg-{:03}", True),
+        ("photo_{:03}", "{:03}", True),
+        ("A{}", "a{}", False),
+        ("A{}", "a{}_MASK", False),
+    ],
+)
+def test_names_that_differ_in_a_word_or_in_case(image, mask, said, tmp_path):
+    build(tmp_path, [image.format(number) for number in range(10)])
+    for number in range(10):
+        path = tmp_path / "masks" / f"{image.format(number)}.png"
+        path.rename(path.with_name(f"{mask.format(number)}.png"))
+    found = whole(tmp_path)
+    assert len(found) == 10
+    for number in range(10):
+        labels = found[f"{image.format(number)}.png"]
+        assert_array_equal(labels, labels_of(number))
+    remarks = registry.load("folder", "train", tmp_path).remarks()
+    line = f"names differ: {mask.format(0)}.png is the mask of {image.format(0)}.png"
+    assert (line in remarks) == said
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"), [("aachen_{:03}", "bonn_{:03}"), ("left{}", "right{}")]
+)
+def test_names_that_differ_in_any_word_are_not_taken_for_the_same(
+    image, mask, tmp_path
+):
+    build(tmp_path, [image.format(number) for number in range(10)])
+    for number in range(10):
+        path = tmp_path / "masks" / f"{image.format(number)}.png"
+        path.rename(path.with_name(f"{mask.format(number)}.png"))
+    message = refusal(tmp_path)
+    assert "has no mask" in message and f"is it {mask.format(0)[:4]}" in message
+
+
+def test_names_that_differ_in_case_alone_stay_apart(tmp_path):
+    build(tmp_path, ["a1", "A1", "b1"])
+    assert {name: labels.tolist() for name, labels in whole(tmp_path).items()} == {
+        f"{stem}.png": labels_of(number).tolist()
+        for number, stem in enumerate(["a1", "A1", "b1"])
+    }
+
+
+def test_one_missing_mask_among_names_that_differ(tmp_path):
+    build(tmp_path, [f"image_{number}" for number in range(10)])
+    for path in list((tmp_path / "masks").iterdir()):
+        path.rename(path.with_name(path.name.replace("image", "mask")))
+    (tmp_path / "masks/mask_3.png").unlink()
+    assert "image_3.png: has no mask" in refusal(tmp_path)
+    assert "masks/mask_3.png" in refusal(tmp_path)
+
+
+def test_label_studios_brush_masks(tmp_path):
+    build(tmp_path, range(10))
+    for path in list((tmp_path / "masks").iterdir()):
+        path.rename(path.with_name(f"task-{path.stem}-annotation-1-by-1-tag-a-0.png"))
+    assert "is Label Studio's, one file for each label: export COCO" in refusal(
+        tmp_path
+    )
+
+
+def left_out(root) -> list[str]:
+    return list(registry.load("folder", "train", root).remarks()[1:])
+
+
+def test_what_is_left_out_is_counted(tmp_path):
+    build(tmp_path, ["a", "b", "c"], "images/train", "masks/train")
+    build(tmp_path, ["d"], "images/val", "masks/val")
+    rest = left_out(tmp_path)
+    assert not any("image" in line for line in rest)
+    save(tmp_path / "masks/train/e.png", labels_of(0))
+    save(tmp_path / "masks/val/f.png", labels_of(0))
+    save(tmp_path / "images/loose.png", grey_rgb(0))
+    save(tmp_path / "images/Train2/x.png", grey_rgb(0))
+    save(tmp_path / "images/train/more/y.png", grey_rgb(0))
+    save(tmp_path / "images/.thumbnails/y.png", grey_rgb(0))
+    save(tmp_path / "predictions/z.png", grey_rgb(0))
+    (tmp_path / "images/notes.txt").write_text("no image")
+    images = tmp_path / "images"
+    assert [line for line in left_out(tmp_path) if line not in rest] == [
+        "2 masks have no image, such as e.png",
+        f"3 images in other folders are left out: {images}, {images / 'Train2'}, "
+        f"{images / 'train/more'}",
+    ]
+
+
+def test_pages_that_are_left_out(tmp_path):
+    build(tmp_path, ["a", "b", "c"])
+    before = left_out(tmp_path)
+    pages = [Image.fromarray(grey_rgb(number)) for number in range(2)]
+    small = Image.fromarray(grey_rgb(0, (3, 4)))
+    for stem in "abc":
+        (tmp_path / f"images/{stem}.png").unlink()
+        pages[0].save(
+            tmp_path / f"images/{stem}.tif", save_all=True, append_images=[pages[1]]
+        )
+    (line,) = [line for line in left_out(tmp_path) if line not in before]
+    assert line.startswith("2 TIFF files have several pages, of which the first one")
+    # Overviews, as maps have them, are the same picture.
+    for stem in "abc":
+        small.encoderinfo = {"tiffinfo": {254: 1}}
+        pages[0].save(
+            tmp_path / f"images/{stem}.tif", save_all=True, append_images=[small]
+        )
+    assert left_out(tmp_path) == before
+
+
+def test_a_class_list_that_is_named(tmp_path, monkeypatch):
+    data = build(tmp_path / "data")
+    (data / "classes.txt").rename(data / "names.csv")
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+
+    def classes(name):
+        split = folder.load("train", data, reading=Reading(classes=name))
+        return split.info.classes, split.remarks()[0]
+
+    names, remark = classes("names.csv")
+    assert names == ("background", "leaf", "vein")
+    assert f"classes from {data / 'names.csv'}" in remark
+    (here / "other.csv").write_text("ground\nleaf\nvein\n")
+    assert classes("other.csv")[0] == classes(str(here / "other.csv"))[0]
+    assert classes("other.csv")[0][0] == "ground"
+    (here / "names.csv").write_text("ground\nleaf\nvein\n")
+    with pytest.raises(UserError, match="names.csv differ: give the whole path"):
+        classes("names.csv")
+    assert classes(str(data / "names.csv"))[0] == names
+    with pytest.raises(UserError, match="none.csv: no such file"):
+        classes("none.csv")
+
+
+def test_a_class_list_around_the_data(tmp_path):
+    inner = build(tmp_path / "outer/inner")
+    (inner / "classes.txt").rename(tmp_path / "outer/class_dict.csv")
+    found = folder.load("train", tmp_path / "outer")
+    assert found.info.classes == ("background", "leaf", "vein")
+    message = refusal(inner)
+    assert f"is it {tmp_path / 'outer/class_dict.csv'}? Name it with --cl" in message
+    (tmp_path / "outer/class_dict.csv").rename(inner / "masks/classes.txt")
+    assert folder.load("train", inner).info.classes == found.info.classes
+
+
+def test_images_and_masks_of_one_name_in_one_folder(tmp_path):
+    for number in range(4):
+        save(tmp_path / f"{number}.jpg", grey_rgb(number))
+        save(tmp_path / f"{number}.png", labels_of(number))
+    assert "an end of their own, such as leaf_mask.png" in refusal(tmp_path)

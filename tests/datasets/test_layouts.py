@@ -1,6 +1,8 @@
 """Layouts as data sets are downloaded in: recognised, named, read without a change."""
 
+import base64
 import csv
+import io
 import json
 import tracemalloc
 from pathlib import Path
@@ -13,7 +15,8 @@ from PIL import Image, ImageDraw
 from segnet_tf.datasets import folder, registry
 from segnet_tf.datasets.annotations import draw_labelme, labelme_classes
 from segnet_tf.datasets.dataset import MissingSplit
-from segnet_tf.datasets.layouts import LAYOUTS, find
+from segnet_tf.datasets.finding import find
+from segnet_tf.datasets.layouts import LAYOUTS
 from segnet_tf.datasets.reading import Reading
 from segnet_tf.errors import UserError
 
@@ -107,6 +110,24 @@ def cityscapes(root):
     photo(root / "leftImg8bit/test/berlin/berlin_0_leftImg8bit.png", 9)
 
 
+def train_ids(root):
+    cityscapes(root)
+    ids = np.array([0, 2, 13], np.uint8)
+    for path in list((root / "gtFine").rglob("*_labelIds.png")):
+        number = int(path.name.split("_")[1])
+        pixels = ids[labels_of(number)]
+        pixels[0] = 255
+        put(path.with_name(path.name.replace("labelIds", "labelTrainIds")), pixels)
+        path.unlink()
+
+
+def beside(root, place="{}", end="", mask_end="_mask"):
+    for number, split in enumerate(["train", "train", "val"]):
+        photo(root / place.format(split) / f"p{number}{end}.jpg", number)
+        put(root / place.format(split) / f"p{number}{mask_end}.png", labels_of(number))
+    text(root / "classes.txt", "\n".join(NAMES))
+
+
 def roboflow(root):
     for number, split in enumerate(["train", "train", "valid"]):
         name = f"p{number}_png.rf.0f{number}"
@@ -133,7 +154,13 @@ MADE = {
         root, "images_prepped_{}", "annotations_prepped_{}"
     ),
     "Cityscapes": cityscapes,
+    "Cityscapes' train ids": train_ids,
     "Roboflow's masks": roboflow,
+    "masks beside their images": beside,
+    "masks beside their images, in images/": lambda root: beside(
+        root, "images/{}", mask_end="_gt"
+    ),
+    "DeepGlobe": lambda root: beside(root, "{}", end="_sat"),
 }
 
 
@@ -155,18 +182,36 @@ def test_a_layout_is_recognised_and_read(kind, tmp_path):
     assert (numbers(train), numbers(val)) == ([0, 1], [2])
     for number, (_, labels) in zip([0, 1, 2], [*train, *val], strict=True):
         expected = labels_of(number)
-        if kind == "Cityscapes":
+        if kind.startswith("Cityscapes"):
             # Road, building and car are the classes 0, 2 and 13 of the 19.
             expected = np.array([0, 2, 13], np.uint8)[expected]
             expected[0] = 255
         assert_array_equal(labels, expected)
     names = train.info.classes
     assert (
-        names[:3] == NAMES or len(names) == {"Pascal VOC": 21, "Cityscapes": 19}[kind]
+        names[:3] == NAMES
+        or len(names)
+        == {"Pascal VOC": 21, "Cityscapes": 19, "Cityscapes' train ids": 19}[kind]
     )
     remark = train.remarks()[0]
     assert f"layout {kind.split(',')[0]}" in remark and "classes from" in remark
     assert listing(tmp_path) == before, "nothing is written into the data"
+
+
+def test_cityscapes_without_ids(tmp_path):
+    cityscapes(tmp_path)
+    for path in list((tmp_path / "gtFine").rglob("*_labelIds.png")):
+        path.unlink()
+    with pytest.raises(UserError, match="end in _gtFine_labelIds or _gtFine_labelTr"):
+        folder.load("train", tmp_path)
+
+
+def test_cities_without_masks(tmp_path):
+    """Those of another city, of the same number, are not taken."""
+    cityscapes(tmp_path)
+    (tmp_path / "gtFine/train/bonn").rename(tmp_path / "gtFine/val/bonn")
+    with pytest.raises(UserError, match="train/bonn: has images, but there are no"):
+        folder.load("train", tmp_path)
 
 
 def test_kaggles_test_split(tmp_path):
@@ -373,6 +418,17 @@ def test_labelme(place, tmp_path):
     assert "1 images without labels are left out" in train.remarks()
 
 
+@pytest.mark.parametrize("name", ["annotations", "labels"])
+def test_labelme_in_a_folder_of_its_own(name, tmp_path):
+    labelme(tmp_path, "images")
+    (tmp_path / name).mkdir()
+    for path in list((tmp_path / "images").glob("*.json")):
+        path.rename(tmp_path / name / path.name)
+    for split in ("train", "val"):
+        for image, labels in registry.load("folder", split, tmp_path):
+            assert_array_equal(labels, drawn(int(image[0, 0, 0])))
+
+
 def test_labelme_with_a_list(tmp_path):
     labelme(tmp_path)
     text(tmp_path / "labels.txt", "__ignore__\n_background_\nstem\nleaf\n")
@@ -396,6 +452,26 @@ def test_other_shapes_of_labelme(tmp_path):
     labels = registry.load("folder", "val", tmp_path).read(0)[1]
     assert (labels[3:9, 2:10] == 1).all() and (labels == 1).sum() == 48
     assert labels[5, 13] == 2 and 9 <= (labels == 2).sum() <= 21
+    memory = io.BytesIO()
+    own = np.array([[1, 0, 1], [0, 1, 1]], np.uint8)
+    Image.fromarray(own).save(memory, "PNG")
+    mask = {
+        "label": "stem",
+        "points": [[14, 10], [16, 11]],  # one column beyond the image
+        "shape_type": "mask",
+        "mask": base64.b64encode(memory.getvalue()).decode(),
+    }
+    path.write_text(json.dumps({**content, "shapes": [mask]}))
+    labels = registry.load("folder", "val", tmp_path).read(0)[1]
+    assert_array_equal(labels[10:, 14:], 2 * own[:, :2])
+    assert (labels > 0).sum() == 2
+    wide = {**mask, "points": [[5, 5], [15, 11]]}
+    path.write_text(json.dumps({**content, "shapes": [wide]}))
+    with pytest.raises(UserError, match="a mask of 3x2 pixels between points 11x7"):
+        registry.load("folder", "val", tmp_path)
+    path.write_text(json.dumps({**content, "shapes": [{**mask, "mask": "iVBO"}]}))
+    with pytest.raises(UserError, match="p2.json: a mask is no readable PNG"):
+        registry.load("folder", "val", tmp_path)
     content["shapes"][0]["shape_type"] = "line"
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match="p2.json: 'leaf' is a line of 2 point"):
@@ -455,9 +531,16 @@ def coco(root, images, file):
     [
         ("{}", "{}/_annotations.coco.json"),
         ("{}2017", "annotations/instances_{}2017.json"),
+        ("{}2014", "annotations/instances_{}2014.json"),
+        ("{}", "annotations/instances_{}.json"),
+        ("images/{}2017", "annotations/instances_{}2017.json"),
+        ("images/{}", "annotations/instances_{}.json"),
+        ("images/default", "annotations/instances_default.json"),
         ("images", "annotations/instances_default.json"),
         ("images", "result.json"),
         ("images", "annotations.json"),
+        ("images", "coco.json"),
+        (".", "annotations.json"),
     ],
 )
 def test_coco(images, file, tmp_path):
@@ -478,6 +561,113 @@ def test_coco(images, file, tmp_path):
         assert (labels == expected).mean() > 0.8
         assert labels[4, number + 4] == 2 and labels[2, number + 2] == 1
         assert labels[10].max() == 0
+
+
+def renamed_in(path: Path, rename) -> None:
+    """Gives the images of a COCO file other names."""
+    content = json.loads(path.read_text())
+    for one in content["images"]:
+        one["file_name"] = rename(one["file_name"])
+    path.write_text(json.dumps(content))
+
+
+FILE_NAMES = {
+    "as it is": "{}",
+    "with the folder": "images/{}",
+    "from here": "./images/{}",
+    "of Windows": "images\\{}",
+    "of a Windows server": "..\\..\\label-studio\\media\\upload\\4\\{}",
+    "of a server": "/data/upload/1/{}",
+}
+
+
+@pytest.mark.parametrize("kind", FILE_NAMES)
+def test_names_in_coco_files(kind, tmp_path):
+    coco(tmp_path, "images", "result.json")
+
+    def found() -> dict[int, np.ndarray]:
+        splits = [folder.load(split, tmp_path) for split in ("train", "val")]
+        return {int(im[0, 0, 0]): labels for split in splits for im, labels in split}
+
+    plainly = found()
+    renamed_in(tmp_path / "result.json", FILE_NAMES[kind].format)
+    assert found().keys() == plainly.keys()
+    # Deeper in the folder, and in another case.
+    (tmp_path / "images/a/b").mkdir(parents=True)
+    for path in list((tmp_path / "images").glob("*.png")):
+        path.rename(tmp_path / "images/a/b" / path.name.upper())
+    moved = found()
+    assert len(moved) == 3
+    for number, labels in moved.items():
+        assert_array_equal(labels, plainly[number])
+        assert labels[4, number + 4] == 2
+
+
+def test_names_in_coco_files_that_are_of_several_images(tmp_path):
+    coco(tmp_path, "images", "result.json")
+    file = tmp_path / "result.json"
+    renamed_in(file, lambda name: f"upload/b/{name}")
+    for folder_name in ("a", "b"):
+        for number in range(3):
+            photo(tmp_path / "images" / folder_name / f"p{number}.png", 50 + number)
+    # images/p0.png, images/a/p0.png, and the one that has the folder of the name, too.
+    assert min(numbers(registry.load("folder", "train", tmp_path))) >= 50
+    for number in range(3):
+        (tmp_path / "images" / f"p{number}.png").unlink()
+    renamed_in(file, lambda name: name.replace("/b/", "/c/"))
+    with pytest.raises(UserError, match="'upload/c/p0.png' may be .*a/p0.png or .*b/"):
+        registry.load("folder", "train", tmp_path)
+    renamed_in(file, lambda name: "c/p0.png" if "p1" in name else "b/p0.png")
+    with pytest.raises(UserError, match="an image is there twice"):
+        registry.load("folder", "train", tmp_path)
+
+
+def test_two_names_of_one_image(tmp_path):
+    coco(tmp_path, "images", "result.json")
+    names = {"p0.png": "1/p0.png", "p1.png": "2/p0.png", "p2.png": "p2.png"}
+    renamed_in(tmp_path / "result.json", names.get)
+    with pytest.raises(UserError, match="'1/p0.png' and '2/p0.png' can both only be"):
+        registry.load("folder", "train", tmp_path)
+
+
+def test_images_that_the_annotations_name_in_vain(tmp_path):
+    coco(tmp_path, "images", "result.json")
+    (tmp_path / "images/p0.png").unlink()
+    photo(tmp_path / "images/p7.png", 7)
+    photo(tmp_path / "images/more/p8.png", 8)
+    found = [
+        registry.load("folder", split, tmp_path, faulty=True)
+        for split in ("train", "val")
+    ]
+    faults = [line for split in found for line in split.faults]
+    assert len(faults) == 1 and "no image 'p0.png' in" in faults[0]
+    assert found[0].remarks()[1:] == (
+        "1 images without annotations are left out",
+        f"1 images in other folders are left out: {tmp_path / 'images/more'}",
+    )
+
+
+def test_annotations_that_are_named(tmp_path):
+    coco(tmp_path, "photos", "export/ours.json")
+    with pytest.raises(UserError, match="no layout that is known"):
+        folder.load("train", tmp_path)
+    reading = Reading(images="photos", masks="export/ours.json")
+    train = folder.load("train", tmp_path, reading=reading)
+    assert len(train) == 2 and train.info.classes == ("background", "leaf", "stem")
+    (tmp_path / "export/ours.json").rename(tmp_path / "ours.json")
+    with pytest.raises(UserError, match="name it with --masks ours.json"):
+        folder.load("train", tmp_path)
+    # Without images/, the folder itself is meant.
+    assert len(folder.load("train", tmp_path, reading=Reading(masks="ours.json"))) == 2
+    with pytest.raises(UserError, match="none.json: no such file"):
+        folder.load("train", tmp_path, reading=Reading(masks="none.json"))
+
+
+def test_two_years_of_one_split(tmp_path):
+    for year in ("2014", "2017"):
+        coco(tmp_path, "{}" + year, "annotations/instances_{}" + year + ".json")
+    with pytest.raises(UserError, match="train2014 and .*train2017 are both train"):
+        find(tmp_path)
 
 
 @pytest.mark.parametrize("far", [1e300, 1e8, float("inf"), float("nan"), -1e6])
