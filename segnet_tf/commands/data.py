@@ -20,7 +20,7 @@ from segnet_tf.console.options import add_flags, options_from
 from segnet_tf.datasets.dataset import MissingSplit, Split
 from segnet_tf.datasets.images import CHANNELS
 from segnet_tf.datasets.reading import Reading
-from segnet_tf.datasets.registry import DATASETS, load
+from segnet_tf.datasets.registry import DATASETS, load, scaled_alike
 from segnet_tf.datasets.storage import packed
 from segnet_tf.errors import UserError
 from segnet_tf.evaluation.data_check import examine, report, sample_sheet, suspicions
@@ -192,6 +192,10 @@ def check(
     if readable:
         print(*readable[0].split.remarks(), sep="\n")
         print(*report(readable), sep="\n")
+        if reading.range and not any(split.info.value_range for split in splits):
+            print(
+                f"\n--range {reading.range}: the images have 8 bits, so it has no use"
+            )
         _show("suspicious", suspicions(readable))
         with replacing(sheet) as temporary:
             sample_sheet(readable[0]).save(temporary)
@@ -214,7 +218,7 @@ def _load_splits(
             loaded = load(name, split, data_dir, channels, reading, faulty=True)
             splits.append(loaded)
             # All splits are scaled as the first one.
-            reading = reading.with_range(loaded.info.value_range)
+            reading = scaled_alike(name, reading, loaded.info.value_range)
         except MissingSplit as error:
             missing.append(str(error))
         except UserError as error:
