@@ -192,11 +192,10 @@ def check(
     if readable:
         print(*readable[0].split.remarks(), sep="\n")
         print(*report(readable), sep="\n")
+        odd = suspicions(readable)
         if reading.range and not any(split.info.value_range for split in splits):
-            print(
-                f"\n--range {reading.range}: the images have 8 bits, so it has no use"
-            )
-        _show("suspicious", suspicions(readable))
+            odd.append(f"--range {reading.range}: has no use, as the images have 8 bits")
+        _show("suspicious", odd)
         with replacing(sheet) as temporary:
             sample_sheet(readable[0]).save(temporary)
         split = readable[0].split.name
