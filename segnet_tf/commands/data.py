@@ -194,7 +194,7 @@ def check(
         print(*report(readable), sep="\n")
         odd = suspicions(readable)
         if reading.range and not any(split.info.value_range for split in splits):
-            odd.append(f"--range {reading.range}: has no use, as the images have 8 bits")
+            odd.append(f"--range {reading.range}: no use, as the images have 8 bits")
         _show("suspicious", odd)
         with replacing(sheet) as temporary:
             sample_sheet(readable[0]).save(temporary)

@@ -381,7 +381,7 @@ def test_a_range_is_for_deep_images(leaves, capsys):
     assert run("folder", "--data-dir", leaves, "--range", "0-10") == 0
     out = capsys.readouterr().out
     assert "more than 8 bits" not in out
-    assert "--range 0-10: has no use, as the images have 8 bits" in out
+    assert "--range 0-10: no use, as the images have 8 bits" in out
     assert run("folder", "--data-dir", leaves) == 0
     assert "--range" not in capsys.readouterr().out
 
