@@ -129,6 +129,19 @@ def as_jpeg(pixels: np.ndarray) -> Image.Image:
     return Image.open(memory)
 
 
+def jpeg_ids(ids: np.ndarray) -> Image.Image:
+    return as_jpeg(np.where(ids == 255, 0, ids).astype(np.uint8))
+
+
+def upside_down(folder: Path) -> None:
+    leaves(folder)
+    exif = Image.Exif()
+    exif[0x0112] = 3  # the orientation
+    for path in (folder / "images").iterdir():
+        with Image.open(path) as photo:
+            photo.save(path, quality=90, exif=exif)
+
+
 def grey16(pixels: np.ndarray, white: int) -> np.ndarray:
     grey = np.asarray(Image.fromarray(pixels).convert("L"), np.float32)
     return (grey * white / 255).astype(np.uint16)
@@ -313,6 +326,7 @@ CASES: dict[str, list[tuple[str, Callable[[Path], None], Flags]]] = {
             ["--tolerance", "32"],
         ),
         ("ids that were scaled with smoothing", masks(smoothed_ids, NAMES), []),
+        ("ids that were JPEG once", masks(jpeg_ids), []),
         (
             "black and white",
             masks(
@@ -345,6 +359,8 @@ CASES: dict[str, list[tuple[str, Callable[[Path], None], Flags]]] = {
         ("the same", images(reflectances), ["--range", "0-10000"]),
         ("floats from 0 to 1", images(lambda p: p[..., 1] / np.float32(255)), []),
         ("nearly black", images(lambda p: p // 16), []),
+        ("8 bits", images(lambda p: p), ["--range", "0-4095"]),
+        ("turned by their EXIF tag, upside down", upside_down, []),
         ("one is cut off", cut_short, []),
     ],
     "Folders": [

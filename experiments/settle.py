@@ -27,7 +27,8 @@ from tqdm import tqdm
 from segnet_tf.console import cli
 from segnet_tf.datasets import registry
 from segnet_tf.datasets.dataset import MissingSplit, Split
-from segnet_tf.datasets.mix import Source, load_source, parsed
+from segnet_tf.datasets.mix import load_source
+from segnet_tf.datasets.mix_file import Source, parsed
 from segnet_tf.errors import UserError
 from segnet_tf.files import write_json
 from segnet_tf.inference.predictor import Predictor

@@ -20,7 +20,7 @@ from segnet_tf.console.options import add_flags, options_from
 from segnet_tf.datasets.dataset import MissingSplit, Split
 from segnet_tf.datasets.images import CHANNELS
 from segnet_tf.datasets.reading import Reading
-from segnet_tf.datasets.registry import DATASETS, load
+from segnet_tf.datasets.registry import DATASETS, load, scaled_alike
 from segnet_tf.datasets.storage import packed
 from segnet_tf.errors import UserError
 from segnet_tf.evaluation.data_check import examine, report, sample_sheet, suspicions
@@ -192,7 +192,10 @@ def check(
     if readable:
         print(*readable[0].split.remarks(), sep="\n")
         print(*report(readable), sep="\n")
-        _show("suspicious", suspicions(readable))
+        odd = suspicions(readable)
+        if reading.range and not any(split.info.value_range for split in splits):
+            odd.append(f"--range {reading.range}: no use, as the images have 8 bits")
+        _show("suspicious", odd)
         with replacing(sheet) as temporary:
             sample_sheet(readable[0]).save(temporary)
         split = readable[0].split.name
@@ -214,7 +217,7 @@ def _load_splits(
             loaded = load(name, split, data_dir, channels, reading, faulty=True)
             splits.append(loaded)
             # All splits are scaled as the first one.
-            reading = reading.with_range(loaded.info.value_range)
+            reading = scaled_alike(name, reading, loaded.info.value_range)
         except MissingSplit as error:
             missing.append(str(error))
         except UserError as error:

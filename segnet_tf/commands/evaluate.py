@@ -16,7 +16,8 @@ from segnet_tf.console.options import add_flags, options_from
 from segnet_tf.console.quiet import import_tensorflow
 from segnet_tf.datasets.dataset import DatasetInfo, Split
 from segnet_tf.datasets.reading import Reading
-from segnet_tf.datasets.registry import DATASETS, load
+from segnet_tf.datasets.registry import DATASETS, load, scaled_alike
+from segnet_tf.datasets.value_range import range_lines
 from segnet_tf.errors import UserError
 from segnet_tf.inference.model_file import find_model, read_labels, shipped_names
 from segnet_tf.inference.predictor import Predictor
@@ -47,6 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
     reading = reading_of(found, dataset, labels)
     split = load(dataset, found.split, found.data_dir, channels, reading)
     check_classes(path, labels, split.info)
+    for line in range_lines(split, labels):
+        print(line)
     in_folder = path.name == "model.keras" or path.is_dir()
     name = path.resolve().parent.name if in_folder else path.stem
     default = Path("evaluations") / f"{name}-{dataset}-{split.name}"
@@ -119,9 +122,7 @@ def reading_of(
         UserError: if a flag has a wrong value.
     """
     reading = options_from(found, Reading)
-    if dataset != "folder" or labels is None:
-        return reading
-    return reading.with_range(labels.value_range)
+    return scaled_alike(dataset, reading, labels.value_range) if labels else reading
 
 
 def check_classes(path: Path, labels: DatasetInfo | None, info: DatasetInfo) -> None:

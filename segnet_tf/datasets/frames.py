@@ -8,6 +8,7 @@ from PIL import Image
 
 from segnet_tf.datasets.images import pixels_of
 from segnet_tf.datasets.opening import opened
+from segnet_tf.datasets.tiff_kinds import refuse_misread
 
 __all__ = ["frame_count", "places", "read_frames"]
 
@@ -53,6 +54,7 @@ def read_frames(
     with opened(path) as image:
         for place in places(image):
             image.seek(place)
+            refuse_misread(image)
             if look is not None:
                 look(image)
             yield pixels_of(path, image, channels, value_range)

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from segnet_tf.datasets.opening import opened
+from segnet_tf.datasets.tiff_kinds import typed
 from segnet_tf.errors import UserError
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "resized",
     "scaled_to_bytes",
     "stored_pixels",
+    "turn_of",
     "upright",
 ]
 
@@ -37,6 +39,10 @@ IMAGE_SUFFIXES = frozenset(
 
 _ROWS = 64
 """Rows that are scaled at a time: their copies in float64 stay small."""
+
+_NO_WHITE = (
+    "{} pixels have no known white: give --range LOW-HIGH, or save it with 8 or 16 bits"
+)
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -104,17 +110,19 @@ def pixels_of(
         turned = _turned(Image.fromarray(pixels), image)
     else:
         turned = upright(image)
+        if image.mode == "L" and typed(image) is not None:
+            raise UserError(_NO_WHITE.format("signed 8-bit"))
     if channels == 4:
         return _stored_rgba(turned)
     return grey(on_white(turned)) if channels == 1 else on_white(turned)
 
 
 def deep_pixels(path: str | os.PathLike) -> np.ndarray | None:
-    """The stored values of an image of more than 8 bits a channel.
+    """The stored values of an image of more than 8 bits a channel, or of signed ones.
 
     Returns:
-        uint16, int32 or float32, (H, W) or (H, W, channels) in RGB order; None if the
-        image has 8 bits or fewer.
+        uint16, int8, int32, uint32 or float32, (H, W) or (H, W, channels) in RGB order;
+        None if the image has 8 bits without a sign, or fewer.
 
     Raises:
         UserError: if the file cannot be read, or if it has 16 bits a colour and OpenCV
@@ -126,6 +134,8 @@ def deep_pixels(path: str | os.PathLike) -> np.ndarray | None:
 
 def stored_pixels(path: str | os.PathLike, image: Image.Image) -> np.ndarray | None:
     """The `deep_pixels` of a file that is open already, or of its current frame."""
+    if (values := typed(image)) is not None:
+        return values
     if image.mode.startswith("I") or image.mode == "F":
         image.load()
         return np.asarray(image)
@@ -155,7 +165,9 @@ def scaled_to_bytes(pixels: np.ndarray, value_range: tuple[float, float]) -> np.
         UserError: for NaN.
     """
     if pixels.dtype.kind == "f" and np.isnan(pixels).any():
-        raise UserError("pixels that are no number (NaN)")
+        raise UserError(
+            "pixels that are no number (NaN): save them as the value that is black"
+        )
     low, high = value_range
     result = np.empty(pixels.shape, np.uint8)
     for start in range(0, len(pixels), _ROWS):
@@ -215,13 +227,18 @@ def upright(image: Image.Image) -> Image.Image:
 
 def _turned(pixels: Image.Image, tagged: Image.Image) -> Image.Image:
     """An image, turned by another one's orientation tag."""
+    turn = turn_of(tagged)
+    return pixels if turn is None else pixels.transpose(turn)
+
+
+def turn_of(image: Image.Image) -> Image.Transpose | None:
+    """How an open file's orientation tag turns or mirrors it; None: not at all."""
     # ImageOps.exif_transpose also rewrites the tags and fails if another tag is
     # damaged; a damaged tag is no reason to refuse intact pixels.
     try:
-        turn = _TURNS.get(tagged.getexif().get(ExifTags.Base.Orientation, 1))
+        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:
-        turn = None
-    return pixels if turn is None else pixels.transpose(turn)
+        return None
 
 
 def on_white(image: Image.Image) -> np.ndarray:
@@ -249,8 +266,5 @@ def _eight_bits(pixels: np.ndarray) -> np.ndarray:
     """Scales 16 bits to 8; Pillow's own conversion clips at 255."""
     # In this form, NaN fails the comparison, too.
     if pixels.dtype.kind == "f" or not 0 <= pixels.min() <= pixels.max() <= 65535:
-        raise UserError(
-            "32-bit pixels have no known white: give --range LOW-HIGH, or save it with "
-            "8 or 16 bits"
-        )
+        raise UserError(_NO_WHITE.format("32-bit"))
     return scaled_to_bytes(pixels, (0, 65535))

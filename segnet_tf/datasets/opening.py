@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
+from segnet_tf.datasets.tiff_kinds import refuse_misread
 from segnet_tf.errors import UserError
 
 __all__ = ["allow_pixels", "most_pixels", "opened"]
@@ -28,7 +29,8 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
     """Opens an image; an error before its end becomes one line that names the file.
 
     Raises:
-        UserError: if the file is missing, unreadable, damaged or not an image.
+        UserError: if the file is missing, unreadable, damaged or not an image, or if
+            Pillow would misread its pixels.
     """
     file = Path(path)
     if not file.is_file():
@@ -42,6 +44,7 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
         # Given a name, Pillow maps some files into memory, and turns them wrongly.
         with file.open("rb") as handle:
             with Image.open(handle, formats=_formats(handle)) as image:
+                refuse_misread(image)
                 yield image
     except UserError as error:
         raise UserError(f"{file}: {error}") from None

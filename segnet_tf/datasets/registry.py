@@ -22,7 +22,7 @@ from segnet_tf.datasets.reading import Reading
 from segnet_tf.datasets.storage import packed
 from segnet_tf.errors import UserError
 
-__all__ = ["DATASETS", "load"]
+__all__ = ["DATASETS", "load", "scaled_alike"]
 
 DATASETS = {
     "synthetic": synthetic.load,
@@ -55,7 +55,8 @@ def load(
             "synthetic".
         channels: of the images: 3 for RGB, 1 for grey, or, only for "folder" and a
             pack of one, 4 for RGBA as it is stored.
-        reading: how the files of "folder" are read.
+        reading: how the files of "folder" are read; of "mix", only the range, for the
+            folders in it that have none of their own.
         faulty: whether a split is returned if some of its examples are known to be
             unusable.
 
@@ -70,11 +71,12 @@ def load(
     if name == "folder":
         loaded = folder.load(split, data_dir, channels, reading)
         return _checked(loaded if faulty else _sound(loaded))
-    changed = [each for each, value in vars(reading or Reading()).items() if value]
+    reading = reading or Reading()
+    changed = [each for each, value in vars(reading).items() if value]
+    if name == "mix" and changed in ([], ["range"]):
+        return mix.load(split, data_dir, channels, load, reading.value_range)
     if changed:
         raise UserError(f"{changed[0]}: is for --dataset folder, not for {name}")
-    if name == "mix":
-        return mix.load(split, data_dir, channels, load)
     if name == "packed":
         loaded = _checked(packed.load(split, data_dir))
         if loaded.info.channels == channels:
@@ -91,6 +93,23 @@ def load(
         )
     loaded = _checked(DATASETS[name](split, data_dir))
     return loaded if channels == 3 else _in_grey(loaded)
+
+
+def scaled_alike(
+    name: str, reading: Reading, value_range: tuple[float, float] | None
+) -> Reading:
+    """How a data set is read so that its images are scaled as others were.
+
+    A set of which the images lie in no files of their own, such as a pack, was scaled
+    before.
+
+    Args:
+        name: a key of `DATASETS`.
+        reading: how it is read otherwise; a range in it stays.
+        value_range: of the others.
+    """
+    ranged = name in ("folder", "mix")
+    return reading.with_range(value_range) if ranged else reading
 
 
 def _sound(split: Split) -> Split:

@@ -9,10 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
+from segnet_tf.datasets.dataset import DatasetInfo, Split
 from segnet_tf.datasets.images import deep_pixels
 from segnet_tf.errors import UserError
 
-__all__ = ["found_range", "range_of"]
+__all__ = [
+    "fills_little",
+    "found_range",
+    "other_range",
+    "range_lines",
+    "range_of",
+    "share_outside",
+]
 
 _IMAGES = 32
 _VALUES = 20_000  # of each image
@@ -74,6 +82,66 @@ def range_of(values: np.ndarray) -> tuple[float, float]:
     if 0 <= low < high / 20:
         low = 0.0
     return low, high if high > low else low + 1
+
+
+def range_lines(split: Split, trained: DatasetInfo | None) -> list[str]:
+    """How images are scaled, and how that differs from a model's training images.
+
+    Args:
+        split: the images.
+        trained: what the model says of itself; None: nothing.
+    """
+    lines, own = [], split.info.value_range
+    if own:
+        lines.append("more than 8 bits: {:.5g} is black, {:.5g} is white".format(*own))
+    if trained and trained.value_range != own:
+        lines.append(
+            f"warning: these images {_scale(own)}, but the model's training images "
+            f"{_scale(trained.value_range)}: the scores may say little"
+        )
+    return lines + [f"warning: {line}" for line in other_range(split)]
+
+
+def _scale(value_range: tuple[float, float] | None) -> str:
+    if value_range is None:
+        return "have 8 bits"
+    return "are scaled by {:.5g} to {:.5g}".format(*value_range)
+
+
+def other_range(split: Split) -> list[str]:
+    """A line if the images of a split hardly use the range that they are scaled by, or
+    go far beyond it."""
+    whole = split.info.value_range
+    paths = [path for path in split.sources if isinstance(path, Path)]
+    own = found_range(paths, split.info.channels) if whole and paths else None
+    if not own or not whole:
+        return []
+    if not (fills_little(own, whole) or own[1] - own[0] > 2 * (whole[1] - whole[0])):
+        return []
+    return [
+        f"{split.name}: its images use {own[0]:.5g} to {own[1]:.5g}, but are "
+        f"scaled by {whole[0]:.5g} to {whole[1]:.5g}"
+    ]
+
+
+def fills_little(own: tuple[float, float], whole: tuple[float, float]) -> bool:
+    """Whether a range is less than an eighth of another one, or beside it."""
+    (least, most), (low, high) = own, whole
+    return most - least < (high - low) / 8 or least > high or most < low
+
+
+def share_outside(values: np.ndarray, value_range: tuple[float, float]) -> float:
+    """The share of values that a range clips; those without data do not count.
+
+    Args:
+        values: of any shape; a sample of many is taken.
+        value_range: the values that become black and white.
+    """
+    values = values.reshape(-1)
+    values = values[:: 1 + len(values) // 10**6]
+    values = _measured(values[np.isfinite(values)])
+    low, high = value_range
+    return float(((values < low) | (values > high)).mean()) if values.size else 0.0
 
 
 def _measured(values: np.ndarray) -> np.ndarray:

@@ -2,23 +2,21 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from segnet_tf.datasets.dataset import IGNORE_LABEL, Split
+from segnet_tf.datasets.dataset import Split
+from segnet_tf.datasets.value_range import other_range
 from segnet_tf.errors import UserError
+from segnet_tf.evaluation.oddities import Blocks, is_turned, oddities
 
 __all__ = ["Findings", "examine", "report", "sample_sheet", "suspicions"]
 
-_SMALLEST_SIDE = 32  # five poolings leave one position of it
+_TURNED = "turned by the photo's EXIF tag: was the mask drawn on the turned photo?"
 _LISTED = 5  # names in a line before "and n more"
-_BLACK = 24
 _FULL = 0.99  # a share of all pixels that leaves little to learn
-_SOFT = 0.2  # share of the edges
-_FEWEST = 20  # pixels
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,7 @@ class Findings:
         digests: a hash of each image's pixels.
         unreadable: one line for each file that cannot be read.
         odd: kind of suspicion -> names of the images that it applies to.
+        blocks: where labels change, of all images.
     """
 
     split: Split
@@ -44,6 +43,7 @@ class Findings:
     digests: tuple[str, ...]
     unreadable: tuple[str, ...]
     odd: dict[str, tuple[str, ...]]
+    blocks: Blocks
 
     @property
     def names(self) -> list[str]:
@@ -54,6 +54,7 @@ class Findings:
 def examine(split: Split) -> Findings:
     """Reads all images and masks of a split, and goes on after a faulty one."""
     rows, sizes, unreadable, odd = [], Counter(), [], defaultdict(list)
+    blocks = Blocks()
     for index, name in enumerate(split.names):
         try:
             image, labels = split.read(index)
@@ -64,8 +65,11 @@ def examine(split: Split) -> Findings:
         digest = hashlib.sha1(image.tobytes()).hexdigest()
         rows.append((index, counts[: split.labels.num_classes], labels.size, digest))
         sizes[image.shape[1], image.shape[0]] += 1
-        for kind in _oddities(image, labels, counts):
+        blocks = blocks.with_mask(labels)
+        for kind in oddities(image, labels, counts):
             odd[kind].append(name)
+        if is_turned(split, index):
+            odd[_TURNED].append(name)
     indices, counts, pixels, digests = zip(*rows, strict=True) if rows else ((),) * 4
     return Findings(
         split=split,
@@ -76,41 +80,8 @@ def examine(split: Split) -> Findings:
         digests=digests,
         unreadable=tuple(unreadable),
         odd={kind: tuple(names) for kind, names in odd.items()},
+        blocks=blocks,
     )
-
-
-def _oddities(
-    image: np.ndarray, labels: np.ndarray, counts: np.ndarray
-) -> Iterator[str]:
-    found = set(np.flatnonzero(counts).tolist())
-    if (image == image[0, 0]).all():
-        yield "the image is one flat colour"
-    elif np.percentile(image, 99) < _BLACK:
-        yield f"the image is nearly black, 99 % of it below {_BLACK} of 255"
-    if _has_soft_edges(labels):
-        yield (
-            "along edges, ids between those on both sides: was the mask scaled with "
-            "smoothing?"
-        )
-    if min(image.shape[:2]) < _SMALLEST_SIDE:
-        yield f"smaller than {_SMALLEST_SIDE} pixels"
-    if found == {IGNORE_LABEL}:
-        yield "all void, nothing to learn from"
-    elif found == {0, IGNORE_LABEL}:
-        yield "only ids 0 and 255, as in a black-and-white mask"
-    elif len(found) == 1:
-        yield "one class fills the mask"
-
-
-def _has_soft_edges(labels: np.ndarray) -> bool:
-    """Whether ids at edges are often those between their neighbours', as in 0, 1, 2."""
-    ids = labels.astype(int)
-    left, middle, right = ids[:, :-2], ids[:, 1:-1], ids[:, 2:]
-    labelled = np.maximum(np.maximum(left, middle), right) < IGNORE_LABEL
-    edges = labelled & (np.abs(left - right) > 1)
-    between = edges & ((left < middle) ^ (right < middle)) & (middle != left)
-    between &= middle != right
-    return bool(between.sum() > max(_FEWEST, _SOFT * edges.sum()))
 
 
 def suspicions(found: list[Findings]) -> list[str]:
@@ -123,6 +94,12 @@ def suspicions(found: list[Findings]) -> list[str]:
     for findings in found:
         for kind, names in findings.odd.items():
             lines.append(f"{findings.split.name}: {kind}: {_some(names)}")
+        lines += other_range(findings.split)
+        if findings.blocks.show():
+            lines.append(
+                f"{findings.split.name}: labels change more at the borders of blocks "
+                "of 8 pixels than elsewhere: were the masks JPEGs, or scaled up?"
+            )
     where = defaultdict(list)
     for findings in found:
         for name, digest in zip(findings.names, findings.digests, strict=True):
@@ -207,16 +184,17 @@ def _class_table(found: list[Findings]) -> list[str]:
         f"{1 - total.sum() / max(findings.pixels.sum(), 1):>9.2%}"
         for total, findings in zip(totals, found, strict=True)
     )
+    ids = "ids in the masks" if first.split.mask_ids else "ids"
     return [
         *lines,
         f"{'void, of all pixels':<{width}}{void}",
-        "beside the names: ids in the masks, colours; images and weight (median "
-        f"frequency): of {first.split.name}",
+        f"beside the names: {ids}, colours; images and weight (median frequency): "
+        f"of {first.split.name}",
     ]
 
 
 def _keys(split: Split, names: tuple[str, ...]) -> list[str]:
-    """The name, the id in the masks and the colour of each class and group."""
+    """The name, the id and the colour of each class and group."""
     classes, colours = split.info.classes, split.info.colours
     ids = split.mask_ids or range(len(classes))
     longest = max(map(len, names))

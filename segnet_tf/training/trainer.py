@@ -113,7 +113,9 @@ def _split(config: TrainConfig, name: str, reading: Reading) -> Split:
 
 def _validation_split(config: TrainConfig, info: DatasetInfo) -> Split | None:
     # Both splits are scaled alike.
-    reading = config.folder.with_range(info.value_range)
+    reading = registry.scaled_alike(
+        config.data.dataset, config.folder, info.value_range
+    )
     try:
         return _split(config, config.data.val_split, reading)
     except MissingSplit as error:

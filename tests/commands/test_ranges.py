@@ -1,6 +1,7 @@
 """Images of more than 8 bits, from the data set to the exported file."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,6 +72,59 @@ def test_an_image_that_is_nearly_black_to_the_model(model, deep, tmp_path, capsy
     assert "values, 0 to 4095, are little of the range 0 to 65535" in (
         capsys.readouterr().out
     )
+
+
+def test_an_image_that_is_too_bright_for_the_model(model, deep, tmp_path, capsys):
+    file = tmp_path / "m.tflite"
+    info = replace(INFO, value_range=(0.0, 1023.0), image_size=SIZE)
+    export_tflite(model, file, info, SIZE)
+    predict_files([str(deep)], str(file), tmp_path / "out")
+    out = capsys.readouterr().out
+    # The upper half is dark; of the lower one, three of four values are too bright.
+    assert "37% of its values are outside of the range 0 to 1023" in out
+    assert "give --range 0-4095" in out
+    predict_files([str(deep)], str(file), tmp_path / "1", value_range=(0, 1023))
+    assert "warning" not in capsys.readouterr().out, "the user chose it"
+
+
+def test_a_range_that_8_bits_do_not_use_is_said(model, tmp_path, capsys):
+    file, path = tmp_path / "m.tflite", tmp_path / "a.png"
+    export_tflite(model, file, replace(INFO, image_size=SIZE), SIZE)
+    Image.fromarray(np.zeros((*SIZE, 3), np.uint8)).save(path)
+    predict_files([str(path)], str(file), tmp_path / "out", value_range=(0, 100))
+    said = "a.png: has 8 bits, for which --range does not count"
+    assert said in capsys.readouterr().out
+    predict_files([str(path)], str(file), tmp_path / "1")
+    assert "warning" not in capsys.readouterr().out
+
+
+def test_scoring_says_how_images_are_scaled(model, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_leaves(tmp_path / "camera", 5, 96, 72, "12-bit")
+    write_leaves(tmp_path / "leaves", 5, 96, 72)
+    monkeypatch.setattr(evaluate_command, "score", lambda *_: None)
+    classes = registry.load("folder", "val", "leaves").info
+
+    def said(value_range, data, *flags) -> str:
+        info = replace(classes, value_range=value_range)
+        monkeypatch.setattr(evaluate_command, "read_labels", lambda path: info)
+        monkeypatch.setattr(evaluate_command, "find_model", lambda *_: Path("m.keras"))
+        evaluate_command.main(["--data-dir", data, *flags])
+        return capsys.readouterr().out
+
+    assert said(None, "leaves") == ""
+    usual = "more than 8 bits: 0 is black, 4095 is white\n"
+    assert said((0.0, 4095.0), "camera") == usual
+    out = said((0.0, 4095.0), "camera", "--range", "0-65535")
+    assert "0 is black, 65535 is white" in out
+    assert (
+        "these images are scaled by 0 to 65535, but the model's training images are "
+        "scaled by 0 to 4095"
+    ) in out
+    assert "val: its images use 0 to 4095, but are scaled by 0 to 65535" in out
+    assert "training images have 8 bits" in said(None, "camera")
+    assert "these images have 8 bits, but the model's" in said((0.0, 4095.0), "leaves")
+    assert "use 0 to 4095, but are scaled by 0 to 511" in said((0.0, 511.0), "camera")
 
 
 @pytest.mark.slow

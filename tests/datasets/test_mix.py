@@ -8,8 +8,10 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
+from segnet_tf.commands import data
 from segnet_tf.datasets import registry
 from segnet_tf.datasets.dataset import MissingSplit, typical_size
+from segnet_tf.datasets.reading import Reading
 from segnet_tf.errors import UserError
 from segnet_tf.inference.model_file import load_model, read_labels
 from segnet_tf.training import trainer
@@ -215,6 +217,106 @@ def test_no_file(tmp_path):
     (tmp_path / "mix.json").write_text("{")
     with pytest.raises(UserError, match="mix.json: not readable as JSON"):
         registry.load("mix", "train", tmp_path / "mix.json")
+
+
+def deepen(root, most: int) -> None:
+    """Gives the images of a set more than 8 bits: values from 0 to `most`."""
+    for path in root.rglob("images/*/*.png"):
+        with Image.open(path) as image:
+            ramp = np.linspace(0, most, image.width * image.height)
+            pixels = ramp.reshape(image.height, image.width).astype(np.uint16)
+        Image.fromarray(pixels).save(path)
+
+
+def brightest(split) -> list[int]:
+    return [int(image.max()) for image, _ in split]
+
+
+def test_a_mix_of_8_and_12_bits_has_the_range_of_the_latter(mix, tmp_path):
+    path = mix()
+    plain = registry.load("mix", "train", path)
+    deepen(tmp_path / "coarse", 4000)
+    assert plain.info.value_range is None
+    train = registry.load("mix", "train", path)
+    assert train.info.value_range == (0, 4095)
+    # Only the folder "coarse" was scaled.
+    for index in range(3):
+        assert_array_equal(train.read(index)[0], plain.read(index)[0])
+    alone = registry.load("folder", "train", tmp_path / "coarse")
+    assert_array_equal(train.read(3)[0], alone.read(0)[0])
+
+
+def test_sets_of_more_than_8_bits_are_scaled_alike(mix, tmp_path, capsys):
+    path = mix()
+    deepen(tmp_path / "fine", 4000)
+    deepen(tmp_path / "coarse", 2000)
+    assert registry.load("folder", "train", tmp_path / "coarse").info.value_range == (
+        0, 2047
+    )  # fmt: skip
+    train = registry.load("mix", "train", path)
+    assert train.info.value_range == (0, 4095)
+    peaks = [round(most * 255 / 4095) for most in (4000, 2000)]
+    assert brightest(train) == 3 * [peaks[0]] + 5 * [peaks[1]]
+    # Another split, which lacks the brighter set, is scaled as the first one.
+    reading = registry.scaled_alike("mix", Reading(), train.info.value_range)
+    val = registry.load("mix", "val", path, reading=reading)
+    assert val.info.value_range == (0, 4095)
+    assert "scaled apart" not in "".join(train.remarks())
+    # A range for one of them is for all of them.
+    train = registry.load("mix", "train", mix(fine={"reading": {"range": "0-8000"}}))
+    assert train.info.value_range == (0, 8000)
+    assert brightest(train)[3:] == 5 * [round(2000 * 255 / 8000)]
+
+
+def test_sets_that_no_range_fits_are_scaled_apart_or_refused(mix, tmp_path):
+    deepen(tmp_path / "fine", 200)
+    deepen(tmp_path / "coarse", 60_000)
+    with pytest.raises(UserError, match="fine: uses values of 0 to 255, which do not"):
+        registry.load("mix", "train", mix())
+    ranges = [{"reading": {"range": text}} for text in ("0-255", "0-65535")]
+    train = registry.load("mix", "train", mix(*ranges))
+    assert train.info.value_range is None, "no range is true for both"
+    assert min(brightest(train)) > 100
+    (line,) = (each for each in train.remarks() if "apart" in each)
+    assert "fine by 0 to 255, coarse by 0 to 65535: a model stores no range" in line
+
+
+def test_where_two_sets_have_ranges_the_third_needs_one(mix, tmp_path):
+    folder(tmp_path / "third", FINE, 2)
+    for name in ("fine", "coarse", "third"):
+        deepen(tmp_path / name, 4000)
+    path = mix({"reading": {"range": "0-4095"}}, {"reading": {"range": "0-5000"}})
+    content = json.loads(path.read_text())
+    content["sets"].append({"dataset": "folder", "data_dir": "third"})
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="third: other sets are scaled by ranges of"):
+        registry.load("mix", "train", path)
+
+
+def test_only_what_is_scaled_when_it_is_read_gets_the_range_of_others():
+    assert registry.scaled_alike("packed", Reading(), (0, 4095)) == Reading()
+    assert registry.scaled_alike("mix", Reading(), (0, 1)).value_range == (0, 1)
+    with pytest.raises(UserError, match="ignore: is for --dataset folder, not for mix"):
+        registry.load("mix", "train", "mix.json", reading=Reading(ignore="0"))
+
+
+@pytest.mark.parametrize("packs", [False, True])
+def test_a_set_of_12_bits_is_checked_and_trained(packs, mix, tmp_path, monkeypatch):
+    """The range of the training split once was refused for the validation split."""
+    monkeypatch.chdir(tmp_path)
+    deepen(tmp_path / "fine", 4000)
+    path = tmp_path / "mix.json"
+    path.write_text(json.dumps({"sets": [{"dataset": "folder", "data_dir": "fine"}]}))
+    data.main(["mix", "--data-dir", str(path)])
+    dataset, place = "mix", str(path)
+    if packs:
+        data.main(["mix", "--data-dir", str(path), "--pack", "pack"])
+        dataset, place = "packed", "pack"
+    config = TrainConfig.of(dataset=dataset, data_dir=place)
+    train = trainer._split(config, "train", config.folder)
+    val = trainer._validation_split(config, train.info)
+    assert val is not None and val.info.value_range == train.info.value_range
+    assert train.info.value_range == (0, 4095)
 
 
 def test_a_network_learns_from_a_mix(mix, tmp_path):

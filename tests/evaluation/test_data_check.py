@@ -1,16 +1,21 @@
 """The check of a data set: its figures by hand, and every flaw planted in a folder."""
 
+import io
+import json
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
+from docs.leaves import write_leaves
 from segnet_tf import datasets
 from segnet_tf.commands import data as command
 from segnet_tf.datasets import folder
 from segnet_tf.datasets.dataset import DatasetInfo, Split
 from segnet_tf.errors import UserError
 from segnet_tf.evaluation import data_check as check
+from segnet_tf.evaluation import oddities
 
 INFO = DatasetInfo(
     "toy", ("sky", "road", "car"), ((0, 0, 255), (99, 99, 99), (255, 0, 0))
@@ -281,7 +286,77 @@ def test_12_bits(leaves, capsys):
     assert "more than 8 bits: 0 is black, 4095 is white\n" in out
     assert "suspicious" not in out
     assert run("folder", "--data-dir", leaves, "--range", "0-65535") == 0
-    assert "nearly black" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "nearly black" in out
+    assert "train: its images use 0 to 4095, but are scaled by 0 to 65535" in out
+
+
+def turn(path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    with Image.open(path) as image:
+        image.save(path, exif=exif)
+
+
+def test_photos_that_their_cameras_turned(leaves, capsys):
+    said = "turned by the photo's EXIF tag: was the mask drawn on the turned photo?"
+    turn(leaves / "images/3.png", 1)
+    assert run("folder", "--data-dir", leaves) == 0
+    assert said not in capsys.readouterr().out
+    for number in (0, 1):
+        turn(leaves / f"images/{number}.png", 3)
+    turn(leaves / "masks/1.png", 3)
+    for kind in ("images", "masks"):  # a square, turned by a quarter
+        path = leaves / kind / "2.png"
+        with Image.open(path) as image:
+            image.crop((0, 0, 40, 40)).save(path)
+    turn(leaves / "images/2.png", 6)
+    assert run("folder", "--data-dir", leaves) == 0
+    out = capsys.readouterr().out
+    found = [line.split(": ")[-1] for line in out.splitlines() if said in line]
+    # The mask of 1 is turned as well.
+    assert sorted(", ".join(found).split(", ")) == ["0.png", "2.png"]
+
+
+@pytest.mark.parametrize("quality", [75, 90])
+def test_masks_of_few_ids_that_were_jpegs(quality, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    said = "labels change more at the borders of blocks of 8 pixels than elsewhere"
+    write_leaves(tmp_path / "leaves", 8, 80, 60)
+    assert run("folder", "--data-dir", "leaves") == 0
+    assert said not in capsys.readouterr().out
+    for path in (tmp_path / "leaves/masks").iterdir():
+        memory = io.BytesIO()
+        with Image.open(path) as mask:
+            ids = np.where(np.asarray(mask) == 255, 0, np.asarray(mask))
+        Image.fromarray(ids.astype(np.uint8)).save(memory, "JPEG", quality=quality)
+        with Image.open(memory) as spoilt:
+            spoilt.save(path)
+    assert run("folder", "--data-dir", "leaves") == 0
+    assert f"train: {said}" in capsys.readouterr().out
+
+
+def test_long_edges_on_the_borders_of_blocks_are_no_jpeg():
+    labels = np.zeros((480, 640), np.uint8)
+    labels[240:] = 1  # 240 is a multiple of 8
+    labels[:, 3:5] = labels[:, 99:105] = 2
+    blocks = oddities.Blocks()
+    for _ in range(5):
+        blocks = blocks.with_mask(labels)
+    assert blocks.on_grid[1] > 0.18 * blocks.changes[1] > 90
+    assert not blocks.show()
+
+
+def test_ids_of_the_files_are_called_so(leaves, capsys):
+    (leaves / "classes.txt").write_text("0 ground\n1 leaf\n2 vein\n")
+    assert run("folder", "--data-dir", leaves) == 0
+    assert "beside the names: ids in the masks, colours" in capsys.readouterr().out
+    entry = {"dataset": "folder", "data_dir": "leaves"}
+    mix = {"sets": [entry], "classes": ["vein", "ground", "leaf"]}
+    (leaves.parent / "mix.json").write_text(json.dumps(mix))
+    assert run("mix", "--data-dir", "mix.json") == 0
+    out = capsys.readouterr().out
+    assert "vein" in out and "beside the names: ids, colours" in out
 
 
 @pytest.mark.parametrize(
@@ -304,7 +379,11 @@ def test_the_data_folder_stays_as_it_is(leaves, monkeypatch):
 
 def test_a_range_is_for_deep_images(leaves, capsys):
     assert run("folder", "--data-dir", leaves, "--range", "0-10") == 0
-    assert "more than 8 bits" not in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "more than 8 bits" not in out
+    assert "--range 0-10: no use, as the images have 8 bits" in out
+    assert run("folder", "--data-dir", leaves) == 0
+    assert "--range" not in capsys.readouterr().out
 
 
 def test_pictures_can_be_written(tmp_path, monkeypatch, capsys):

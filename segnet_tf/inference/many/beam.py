@@ -209,7 +209,8 @@ class _Labeller:
         self.predictor = Predictor(find_model(model), threads, settings.native)
         info, own = self.predictor.info, settings.value_range
         self.by = _digest_of(self.predictor, settings)
-        self._reader = Reader(info.channels, own or info.value_range, warns=own is None)
+        given, value_range = own is not None, own or info.value_range
+        self._reader = Reader(info.channels, value_range, not given, given)
         if settings.palette is not None:
             info = recoloured(info, settings.palette)
         chosen = settings.outputs, settings.format, settings.opacity

@@ -88,7 +88,7 @@ def label_large(
             yield strip
 
     try:
-        notice = None if own else source.notice()
+        notice = source.notice(given=own is not None)
         with replacing(files["labels"]) as labels:
             colours = colour_labels(np.arange(256, dtype=np.uint8)[None], info)[0]
             colormap = colours.T.astype(np.uint16) * 257

@@ -12,12 +12,16 @@ from segnet_tf.console.cli import REFUSALS
 from segnet_tf.datasets.frames import places, read_frames
 from segnet_tf.datasets.images import pixels_of, stored_pixels
 from segnet_tf.datasets.opening import opened
-from segnet_tf.datasets.value_range import range_of
+from segnet_tf.datasets.value_range import fills_little, range_of, share_outside
 from segnet_tf.errors import UserError
 from segnet_tf.inference.many.naming import FRAMES
 from segnet_tf.inference.many.sources import Source
 
-__all__ = ["Picture", "Reader", "range_notice", "stamp_of"]
+__all__ = ["Picture", "Reader", "range_notice", "stamp_of", "unused_notice"]
+
+
+_CLIPPED = 0.1
+"""Share of clipped values; a bright sky may have as many in a picture that fits."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +71,16 @@ class Reader:
     Attributes:
         channels: as for `segnet_tf.datasets.images.read_image`.
         value_range: as there.
-        warns: whether a picture of more than 8 bits that fills little of the range
-            gets a notice.
+        warns: whether a picture of more than 8 bits gets a notice if it fills little of
+            the range, or goes beyond it.
+        given: whether the user named the range, so that a picture of 8 bits, which has
+            none, gets a notice.
     """
 
     channels: int = 3
     value_range: tuple[float, float] | None = None
     warns: bool = False
+    given: bool = False
 
     def pictures(
         self,
@@ -152,29 +159,43 @@ class Reader:
                 yield replace(picture, pixels=size, image=image, notice=notices[-1])
 
     def _notice(self, path: str, image: Image.Image) -> str | None:
-        """A warning if an image of more than 8 bits fills little of the range."""
-        if not self.warns:
+        """A warning if an image does not fit the range."""
+        if not (self.warns or self.given):
             return None
         try:
             pixels = stored_pixels(path, image)
         except UserError:
             return None  # Pillow reads its upper 8 bits
+        if self.given:
+            return unused_notice(path) if pixels is None else None
         return None if pixels is None else range_notice(path, pixels, self.value_range)
+
+
+def unused_notice(path: str) -> str:
+    """A warning if --range is given for a picture of 8 bits."""
+    return f"warning: {path}: has 8 bits, for which --range does not count"
 
 
 def range_notice(
     path: str, pixels: np.ndarray, value_range: tuple[float, float] | None
 ) -> str | None:
-    """A warning if pixels of more than 8 bits fill little of the range."""
-    low, high = value_range or (0, 65535)
+    """A warning if pixels of more than 8 bits do not fit the range."""
+    low, high = whole = value_range or (0, 65535)
     own = range_of(pixels)
-    if own[1] - own[0] >= (high - low) / 8 and own[0] <= high and own[1] >= low:
-        return None
-    return (
-        f"warning: {path}: its values, {own[0]:g} to {own[1]:g}, are little of "
-        f"the range {low:g} to {high:g}: if it looks too dark or too bright to "
-        f"the model, give --range {own[0]:g}-{own[1]:g}"
-    )
+    proposed = f"give --range {own[0]:g}-{own[1]:g}"
+    if fills_little(own, whole):
+        return (
+            f"warning: {path}: its values, {own[0]:g} to {own[1]:g}, are little of "
+            f"the range {low:g} to {high:g}: if it looks too dark or too bright to "
+            f"the model, {proposed}"
+        )
+    if (share := share_outside(pixels, whole)) > _CLIPPED:
+        return (
+            f"warning: {path}: {share:.0%} of its values are outside of the range "
+            f"{low:g} to {high:g}, black or white to the model: if it was taken in "
+            f"another way than the training images, {proposed}"
+        )
+    return None
 
 
 def _as_fault(path: str, error: UserError | OSError) -> UserError:

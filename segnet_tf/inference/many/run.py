@@ -61,7 +61,8 @@ class Run:
         """Labels everything but videos."""
         own = self.settings.value_range
         value_range = own or self.info.value_range
-        reader = Reader(self.info.channels, value_range, warns=own is None)
+        given = own is not None
+        reader = Reader(self.info.channels, value_range, not given, given)
         stills = (
             source
             for source in self.sources

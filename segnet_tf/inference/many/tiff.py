@@ -14,7 +14,7 @@ from PIL import Image
 from segnet_tf.datasets.images import grey, on_white, scaled_to_bytes
 from segnet_tf.datasets.opening import most_pixels
 from segnet_tf.errors import UserError
-from segnet_tf.inference.many.reading import range_notice
+from segnet_tf.inference.many.reading import range_notice, unused_notice
 
 __all__ = ["GEO_TAGS", "LargeTiff", "has_deep_bands"]
 
@@ -122,11 +122,16 @@ class LargeTiff:
         colours = self._colours(stored)
         return grey(colours) if self._channels == 1 else colours
 
-    def notice(self) -> str | None:
-        """A warning if values of more than 8 bits, of some rows, fill little of the
-        range."""
-        if self._page.dtype == np.uint8:
-            return None
+    def notice(self, given: bool) -> str | None:
+        """A warning if some rows do not fit the range.
+
+        Args:
+            given: whether the user named the range; then it counts as meant, except
+                for 8 bits, which have none.
+        """
+        bytewise = self._page.dtype == np.uint8
+        if given or bytewise:
+            return unused_notice(self.path) if given and bytewise else None
         some = np.linspace(0, self.shape[0] - 1, min(self.shape[0], 8)).astype(int)
         pixels = np.concatenate([self._stored(row, row + 1) for row in some.tolist()])
         colours = pixels[..., : min(self._channels, self._bands)]
