@@ -8,6 +8,7 @@ from segnet_tf.console.progress import Progress
 from segnet_tf.datasets.opening import opened
 from segnet_tf.errors import Stopped, UserError
 from segnet_tf.files import FolderLock, unfinished
+from segnet_tf.inference.many.inventory import RECORD
 from segnet_tf.inference.many.large import is_large
 from segnet_tf.inference.many.refusals import TABLE, refuse_lost, refuse_others
 from segnet_tf.inference.many.run import Counts, Run
@@ -63,6 +64,7 @@ def label_files(
         print("model:", path.relative_to(here) if path.is_relative_to(here) else path)
     predictor = Predictor(path, threads, settings.native)
     run = Run(predictor, sources, output, settings, overwrite)
+    _refuse_if_outdated(sources)
     refuse_lost(sources, run.results, run.record, settings.native, overwrite)
     label = labelling(predictor, output, settings)
     with _alone_in(sources):
@@ -75,21 +77,32 @@ def label_files(
 
 @contextmanager
 def _alone_in(sources: Sources) -> Iterator[None]:
-    """Keeps other processes out of the output folder, which takes files."""
+    """Keeps other processes out of the output folder, which takes files.
+
+    If nothing comes into it, it is not there in the end if it was not in the beginning.
+    """
     output = Path(sources.inventory.folder)
-    lock = FolderLock(output)
+    lock, is_new = FolderLock(output), not output.exists()
     lock.acquire()
     try:
-        if sources.inventory.is_outdated():
-            raise UserError(
-                f"{output}: another process was at work in it just now: give the same "
-                "command again"
-            )
+        _refuse_if_outdated(sources)
         with unfinished(output / TABLE):
             pass
         yield
     finally:
+        if is_new and {path.name for path in output.iterdir()} <= {lock.NAME, RECORD}:
+            (output / RECORD).unlink(missing_ok=True)
+            (output / lock.NAME).unlink()
+            output.rmdir()
         lock.release()
+
+
+def _refuse_if_outdated(sources: Sources) -> None:
+    if sources.inventory.is_outdated():
+        raise UserError(
+            f"{sources.inventory.folder}: another process was at work in it just now: "
+            "give the same command again"
+        )
 
 
 def _label(run: Run, label: Callable | None) -> None:
@@ -106,7 +119,8 @@ def _label(run: Run, label: Callable | None) -> None:
             with suppress(UserError):
                 run.write_overview()
             if not isinstance(end, UserError):
-                run.say_how_far()
+                with suppress(OSError):  # the terminal may be gone
+                    run.say_how_far()
             raise
         finally:
             run.record.close()

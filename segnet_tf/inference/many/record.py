@@ -24,7 +24,7 @@ from segnet_tf.files import replacing
 from segnet_tf.inference.many.inventory import RECORD, lines, stamp_of
 from segnet_tf.inference.many.reading import Picture
 
-__all__ = ["Record"]
+__all__ = ["Record", "write_table"]
 
 
 class Record:
@@ -164,26 +164,6 @@ class Record:
                 return False
         return all(os.path.lexists(self._folder / file) for file in row["files"])
 
-    def write_table(self, path: Path, info: DatasetInfo) -> None:
-        """Writes a table of the classes' shares in each picture as CSV.
-
-        Raises:
-            UserError: if it cannot be written.
-        """
-        with replacing(path) as temporary:
-            with temporary.open(
-                "w", newline="", encoding="utf-8", errors="backslashreplace"
-            ) as file:
-                writer = csv.writer(file)
-                writer.writerow(["picture", "result", "width", "height", *info.classes])
-                for row in self.rows():
-                    height, width = row["size"]
-                    shares = (
-                        row["shares"].get(str(n), 0) for n in range(len(info.classes))
-                    )
-                    names = map(_shown, (row["path"], row["name"]))
-                    writer.writerow([*names, width, height, *shares])
-
     def _opened(self) -> IO[bytes]:
         # A line that a killed process left half must not swallow the next one.
         broken = self._path.exists() and not _ends_a_line(self._path)
@@ -196,6 +176,32 @@ class Record:
     def _key(self, picture: Picture) -> str:
         what = [os.path.abspath(picture.path), picture.name, picture.frame]
         return _digest(repr([*what, picture.stamp, self._settings]))
+
+
+def write_table(path: Path, rows: Iterable[dict[str, Any]], info: DatasetInfo) -> None:
+    """Writes a table of the classes' shares in each picture as CSV.
+
+    Args:
+        path: of the table.
+        rows: as `Record.rows` gives them.
+        info: the classes.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
+    with replacing(path) as temporary:
+        with temporary.open(
+            "w", newline="", encoding="utf-8", errors="backslashreplace"
+        ) as file:
+            writer = csv.writer(file)
+            writer.writerow(["picture", "result", "width", "height", *info.classes])
+            for row in rows:
+                height, width = row["size"]
+                shares = (
+                    row["shares"].get(str(n), 0) for n in range(len(info.classes))
+                )
+                names = map(_shown, (row["path"], row["name"]))
+                writer.writerow([*names, width, height, *shares])
 
 
 def _shown(name: str) -> str:

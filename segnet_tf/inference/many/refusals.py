@@ -3,10 +3,11 @@
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
+from unicodedata import normalize
 
 from segnet_tf.errors import UserError
 from segnet_tf.inference.many.naming import FRAMES, MOVING
@@ -22,6 +23,9 @@ TABLE, PAGE = "classes.csv", "index.html"
 
 _OURS = {TABLE: "picture,result,width,height,", PAGE: 'content="segnet_tf"'}
 """What the beginning of a file of ours holds."""
+
+_FOLDERS = 16
+"""Folders of which the names are kept in memory: files come folder by folder."""
 
 _OF_A_FRAME = re.compile(r"(\d{4,})_[a-z]+\.[a-z]+")
 
@@ -73,14 +77,14 @@ def refuse_lost(
     Raises:
         UserError: if there is such a file.
     """
-    there: dict[tuple[int, int], str] = {}
+    there: set[int] = set()
     lost = []
     for (source, frame), names in _targets(sources, results, native):
         paths = [os.path.join(results.folder, name) for name in names]
         changed = []
         for name, path in zip(names, paths, strict=True):
             if found := _identity(path):
-                there[found] = path
+                there.add(found)
                 if sources.inventory.has_changed(name):
                     changed.append(path)
         if changed:
@@ -88,7 +92,7 @@ def refuse_lost(
             if overwrite or not record.has(picture, paths):
                 lost.extend(changed)
     if there:
-        _refuse_inputs(sources, there)
+        _refuse_inputs(sources, there, lambda: _targets(sources, results, native))
     if lost:
         shown = ", ".join(lost[:3])
         more = f" and {len(lost) - 3:,} others" if len(lost) > 3 else ""
@@ -99,46 +103,68 @@ def refuse_lost(
         )
 
 
-def _refuse_inputs(sources: Sources, there: dict[tuple[int, int], str]) -> None:
+def _refuse_inputs(sources: Sources, there: set[int], targets: Callable) -> None:
     for source in sources:
         for follow in (True, False):
             found = _identity(source.path, follow)
-            if found and found in there:
+            if found in there:
+                folder = sources.inventory.folder
+                paths = (
+                    os.path.join(folder, each) for _, some in targets() for each in some
+                )
+                target = next(path for path in paths if _identity(path) == found)
                 raise UserError(
-                    f"{there[found]} is an input and would be overwritten: choose "
-                    "another --output"
+                    f"{target} is an input and would be overwritten: choose another "
+                    "--output"
                 )
 
 
-def _identity(path: str, follow: bool = False) -> tuple[int, int] | None:
+def _identity(path: str, follow: bool = False) -> int | None:
     """What a file is known by, whatever links lead to it; None: none, or a folder."""
     try:
         found = os.stat(path, follow_symlinks=follow)
     except (OSError, ValueError):
         return None
-    return None if stat.S_ISDIR(found.st_mode) else (found.st_dev, found.st_ino)
+    return None if stat.S_ISDIR(found.st_mode) else hash((found.st_dev, found.st_ino))
 
 
 def _targets(
     sources: Sources, results: Results, native: bool
 ) -> Iterator[tuple[tuple[Source, int | None], list[str]]]:
-    """Names of all that may be written for a file, whatever turns out to be in it.
+    """Names that may be written for a file, whatever turns out to be in it.
 
-    The frames of an animation are those that lie in its folder already.
+    Only names that are there come; the frames of an animation are those that lie in
+    its folder already.
     """
-    is_there = cache(os.path.isdir)
+    listed = lru_cache(_FOLDERS)(_listed)
     for source in sources:
-        folder = os.path.join(results.folder, os.path.dirname(source.name))
-        if not is_there(folder):
+        inside, name = os.path.split(source.name)
+        there = listed(os.path.join(results.folder, inside))
+        if not there:
             continue
         suffix = os.path.splitext(source.path)[1].lower()
         forms = ["video" if is_video(source.path) else "picture"]
         if native and suffix in (".tif", ".tiff"):
             forms.append("strips")
         for form in forms:
-            yield (source, None), [*results.names(*source, form).values()]
-        if suffix in MOVING:
+            names = [*results.names(*source, form).values()]
+            if any(_folded(os.path.basename(each)) in there for each in names):
+                yield (source, None), names
+        if suffix in MOVING and _folded(name + FRAMES) in there:
             yield from _frames(source, results)
+
+
+def _listed(folder: str) -> frozenset[str]:
+    try:
+        return frozenset(map(_folded, os.listdir(folder)))
+    except OSError:
+        return frozenset()
+
+
+def _folded(name: str) -> str:
+    """The same for names that some file system takes for one."""
+    plain = name if name.isascii() else normalize("NFC", name)
+    return plain.casefold()
 
 
 def _frames(

@@ -12,7 +12,7 @@ from segnet_tf.inference.many.gallery import write_gallery
 from segnet_tf.inference.many.inventory import stamp_of
 from segnet_tf.inference.many.large import is_large, label_large
 from segnet_tf.inference.many.reading import Picture, Reader
-from segnet_tf.inference.many.record import Record
+from segnet_tf.inference.many.record import Record, write_table
 from segnet_tf.inference.many.refusals import PAGE, TABLE
 from segnet_tf.inference.many.results import Results, meets_all, recoloured
 from segnet_tf.inference.many.settings import Settings, dependencies
@@ -166,8 +166,9 @@ class Run:
         # A process that was killed may have left neither.
         good = self.counts.done or self.counts.before
         if good or (folder / TABLE).exists() or (folder / PAGE).exists():
-            self.record.write_table(folder / TABLE, self.info)
-            write_gallery(folder / PAGE, self.record.rows(), self.results)
+            rows = self.record.rows()
+            write_table(folder / TABLE, rows, self.info)
+            write_gallery(folder / PAGE, rows, self.results)
 
     def say_what_is_left_out(self) -> None:
         """Says how many results of earlier runs lie among the inputs."""
@@ -183,12 +184,8 @@ class Run:
 
     def say_how_far(self) -> None:
         """Says after an interruption how many are done, and how to go on."""
-        counts = self.counts
-        self.progress.say(
-            f"{counts.done + counts.before:,} of {len(self.sources):,} files are done: "
-            "the same command does the rest",
-            error=True,
-        )
+        done = self.counts.done + self.counts.before
+        self.progress.say(f"{done:,} done; the same command does the rest", error=True)
 
     def sum_up(self) -> None:
         """Says how many were done, if there was more than one."""

@@ -221,7 +221,7 @@ def test_nothing_labelled_has_no_page(photo, capsys):
     assert capsys.readouterr().err.splitlines()[-1] == (
         "0 labelled, 2 could not be labelled"
     )
-    assert not os.path.exists("out/index.html")
+    assert not os.path.exists("out")
 
 
 def test_a_name_that_is_no_text(photo):
@@ -259,3 +259,10 @@ def test_flags_say_what_they_take(photo, monkeypatch):
         predict.main([*words, str(40 * 43 - 1)])
     predict.main([*words, str(40 * 43)])
     assert np.asarray(Image.open("out/x_labels.png")).shape == (40, 43)
+
+
+def test_an_output_without_a_name(photo):
+    photo("x.png")
+    with pytest.raises(UserError, match="--output: is empty: name a folder"):
+        predict.main(["x.png", "--model", MODEL, "--output", ""])
+    assert os.listdir() == ["x.png"]

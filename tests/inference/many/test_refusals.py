@@ -143,7 +143,7 @@ def test_inputs_are_not_reached_by_links(photo):
     assert contents() == before
 
 
-def test_a_hundred_thousand_targets_are_compared_in_little_time(photo):
+def test_many_targets_are_compared_in_little_time(photo):
     os.makedirs("in")
     for index in range(20_000):
         os.close(os.open(f"in/{index:06}.png", os.O_CREAT))
@@ -151,11 +151,10 @@ def test_a_hundred_thousand_targets_are_compared_in_little_time(photo):
     run("in/zz.png")
     sources = Sources(["in"], "out")
     chosen = Results(Path("out"), INFO)
-    started = time.perf_counter()
+    started = time.process_time()
     refuse_lost(sources, chosen, Record(Path("out"), {}), False, False)
-    assert (
-        time.perf_counter() - started < 1
-    )  # 0.1 s on a machine that does nothing else
+    # 0.2 s on a machine that does nothing else.
+    assert time.process_time() - started < 1
 
 
 def test_one_process_at_a_time(photo):

@@ -149,3 +149,14 @@ def test_a_folder_that_moved_keeps_its_names(photo, way):
     os.rename("x", "y")
     run(way.replace("x", "y", 1))
     assert results() == ["s"]
+
+
+def test_names_with_escapes_in_the_table(photo):
+    name = photo("a\x1b[31m\n.png")
+    run(name)
+    assert b"\x1b" not in content("out/classes.csv")
+    [row] = table()
+    assert row["result"] == r"a\x1b[31m\n"
+    assert row["picture"] == os.path.abspath("a").removesuffix("a") + (
+        r"a\x1b[31m\n.png"
+    )

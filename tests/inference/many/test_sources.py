@@ -224,9 +224,17 @@ def test_lists_may_have_zero_bytes_and_any_line_end(here, monkeypatch):
     for data, expected in (
         (b"a\nb.png\0c.png\0", ["a\nb.png", "c.png"]),
         (b"a\rb.png\nc.png\r\n", ["a\rb.png", "c.png"]),
+        (b"\xef\xbb\xbfa.png\r\n", ["a.png"]),
     ):
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
         assert [source.path for source in Sources(["-"], "out")] == expected
+
+
+def test_a_list_in_utf_16(here, monkeypatch):
+    data = "a.png\n".encode("utf-16")
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+    with pytest.raises(UserError, match="standard input: a list in UTF-16"):
+        Sources(["-"], "out")
 
 
 def test_other_results_are_left_out(here):
