@@ -5,7 +5,7 @@ A hundred thousand pictures that were labelled before take 60 MB.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,9 +39,11 @@ def stamp_of(path: str | os.PathLike, follow: bool = True) -> Stamp | None:
 def lines(folder: str | os.PathLike) -> Iterator[dict[str, Any]]:
     """The lines of a folder's record that are whole, in their order.
 
-    There are two kinds. Before the results of a picture are written, a line has their
-    "files": name in the folder -> None. When they are there, a line says all that
-    `segnet_tf.inference.many.record.Record` notes, and "files" has their stamps.
+    Before the results of a picture are written, a line has their "files": name in the
+    folder -> None. When they are there, a line says all that
+    `segnet_tf.inference.many.record.Record` notes, and "files" has their stamps. If
+    they could not be written, a line has the stamps of what is there, and [] for a file
+    that is not.
 
     Raises:
         UserError: if there is a record that cannot be read.
@@ -65,9 +67,10 @@ def _row(line: str) -> dict[str, Any] | None:
     try:
         row = json.loads(line)
         files = row["files"].items()
-        stamps = [stamp is None or tuple(map(int, stamp)) for _, stamp in files]
+        for _, stamp in files:
+            tuple(map(int, stamp or ()))
         if "key" not in row:
-            return row if set(stamps) == {True} else None
+            return row
         texts = [row[name] for name in ("by", "path", "name", "form")]
         _, _, _ = int(row["key"], 16), row["frame"], row["shares"].items()
         height, width = row["size"]
@@ -99,21 +102,25 @@ class Inventory:
         there = cache(os.path.lexists)
         for row in lines(folder):
             for name, stamp in row["files"].items():
-                self._files[_hash(name)] = stamp and hash(tuple(stamp))
+                self._files[_hash(name)] = None if stamp is None else _digest(stamp)
             if "key" in row and there(row["path"]):
                 self.kept.add(row["path"], row["name"], row["frame"])
 
     def __contains__(self, name: str) -> bool:
         """Whether a file of the folder was written by this command."""
-        return _hash(name) in self._files
+        return self._files.get(_hash(name), _ABSENT) != _ABSENT
 
     def has_changed(self, name: str) -> bool:
-        """Whether a file is not as this command left it, or not from it at all."""
-        known = self._files.get(_hash(name), 0)
+        """Whether a file is not as this command left it, or not from it at all.
+
+        Args:
+            name: of a file that is there.
+        """
+        known = self._files.get(_hash(name), _ABSENT)
         if known is None:  # it was to be written when a process ended
             return False
         path = os.path.join(self.folder, name)
-        return known != hash(stamp_of(path, follow=False))
+        return known != _digest(stamp_of(path, follow=False) or ())
 
     def is_outdated(self) -> bool:
         """Whether the record has changed since it was read."""
@@ -148,13 +155,21 @@ class Elsewhere:
             self._any[folder] = found = os.path.lexists(os.path.join(folder, RECORD))
             if found:
                 for row in lines(folder):
-                    for name in row["files"]:
+                    for name, stamp in row["files"].items():
                         inside, last = os.path.split(os.path.join(folder, name))
                         place = os.path.join(self._real(inside), last)
-                        self._files.add(_hash(place))
+                        note = self._files.discard if stamp == [] else self._files.add
+                        note(_hash(place))
             if above != folder and self._read(above):
                 self._any[folder] = True
         return self._any[folder]
+
+
+def _digest(stamp: Sequence[int]) -> int:
+    return hash(tuple(stamp))
+
+
+_ABSENT = _digest(())
 
 
 def _real(folder: str) -> str:

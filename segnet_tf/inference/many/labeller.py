@@ -90,11 +90,19 @@ def _alone_in(sources: Sources) -> Iterator[None]:
             pass
         yield
     finally:
-        if is_new and {path.name for path in output.iterdir()} <= {lock.NAME, RECORD}:
-            (output / RECORD).unlink(missing_ok=True)
-            (output / lock.NAME).unlink()
-            output.rmdir()
+        if is_new:
+            with suppress(OSError):
+                _delete_if_empty(output, {lock.NAME, RECORD})
         lock.release()
+
+
+def _delete_if_empty(folder: Path, others: set[str]) -> None:
+    """Deletes a folder that holds no more than some files."""
+    found = list(folder.iterdir())
+    if {path.name for path in found} <= others:
+        for path in found:
+            path.unlink()
+        folder.rmdir()
 
 
 def _refuse_if_outdated(sources: Sources) -> None:

@@ -13,6 +13,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -56,6 +57,7 @@ class Record:
             if "key" in row
         }
         self._added: set[int] = set()
+        self._begun: set[str] = set()
 
     def __contains__(self, picture: Picture) -> bool:
         """Whether it was labelled before."""
@@ -76,7 +78,9 @@ class Record:
         Raises:
             UserError: if the folder cannot be written to.
         """
-        self._write({"files": {self._inside(file): None for file in files}})
+        names = [self._inside(file) for file in files]
+        self._write({"files": dict.fromkeys(names)})
+        self._begun.update(names)
 
     def add(
         self,
@@ -110,6 +114,7 @@ class Record:
         }
         self._write(row)
         self._added.add(int(key, 16))
+        self._begun.difference_update(row["files"])
 
     def _inside(self, file: Path) -> str:
         return os.path.relpath(file, self._folder)
@@ -127,7 +132,18 @@ class Record:
             ) from error
 
     def close(self) -> None:
-        """Lets the file go; `add` opens it again."""
+        """Lets the file go, when nothing is written any more; `add` opens it again.
+
+        What was begun and has not come is not ours, if somebody else writes it later.
+        """
+        if self._begun:
+            stamps = {
+                name: stamp_of(self._folder / name, False) or []
+                for name in sorted(self._begun)
+            }
+            with suppress(UserError):  # a full disk has been reported
+                self._write({"files": stamps})
+            self._begun.clear()
         if self._file is not None:
             self._file.close()
             self._file = None

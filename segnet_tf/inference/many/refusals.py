@@ -94,7 +94,7 @@ def refuse_lost(
     if there:
         _refuse_inputs(sources, there, lambda: _targets(sources, results, native))
     if lost:
-        shown = ", ".join(lost[:3])
+        shown = ", ".join(str(Path(path)) for path in lost[:3])
         more = f" and {len(lost) - 3:,} others" if len(lost) > 3 else ""
         raise UserError(
             f"{shown}{more}: not from this command, or changed since, and would be "
@@ -114,8 +114,8 @@ def _refuse_inputs(sources: Sources, there: set[int], targets: Callable) -> None
                 )
                 target = next(path for path in paths if _identity(path) == found)
                 raise UserError(
-                    f"{target} is an input and would be overwritten: choose another "
-                    "--output"
+                    f"{Path(target)} is an input and would be overwritten: choose "
+                    "another --output"
                 )
 
 

@@ -16,7 +16,7 @@ from segnet_tf.inference.many.record import Record, write_table
 from segnet_tf.inference.many.refusals import PAGE, TABLE
 from segnet_tf.inference.many.results import Results, meets_all, recoloured
 from segnet_tf.inference.many.settings import Settings, dependencies
-from segnet_tf.inference.many.sources import Source, Sources, is_video
+from segnet_tf.inference.many.sources import Source, Sources, counted, is_video
 from segnet_tf.inference.many.stream import Prediction, in_stream
 from segnet_tf.inference.many.video import Video
 from segnet_tf.inference.predictor import Predictor
@@ -174,8 +174,7 @@ class Run:
         """Says how many results of earlier runs lie among the inputs."""
         if found := self.sources.left_out:
             first, *more = found
-            count = sum(found.values())
-            results = "1 result" if count == 1 else f"{count:,} results"
+            results = counted(sum(found.values()))
             others = f" and {len(more):,} more" if more else ""
             self.progress.say(
                 f"left out: {results} of earlier runs, in {first}{others} (name a "

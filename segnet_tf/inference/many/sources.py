@@ -17,7 +17,7 @@ from segnet_tf.inference.many.inventory import Elsewhere, Inventory
 from segnet_tf.inference.many.naming import Kept, Member, each_once, told_apart
 from segnet_tf.inference.many.patterns import fitting, listed
 
-__all__ = ["VIDEO_SUFFIXES", "Source", "Sources", "is_video"]
+__all__ = ["VIDEO_SUFFIXES", "Source", "Sources", "counted", "is_video"]
 
 VIDEO_SUFFIXES = frozenset(
     ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv"
@@ -107,7 +107,7 @@ class Sources:
         found = list(self._walk(root))
         if not found:
             results = sum(self.left_out.values()) - before
-            but = f" but {results:,} results of earlier runs" if results else ""
+            but = f" but {counted(results)} of earlier runs" if results else ""
             self.faults.append(UserError(f"{root}: no pictures in it{but}"))
         return found
 
@@ -185,6 +185,11 @@ def _listing(place: str) -> tuple[list[str], list[str]]:
             elif _suffix(entry.name) in _SOUGHT:
                 files.append(entry.name)
     return sorted(files), sorted(folders)
+
+
+def counted(results: int) -> str:
+    """A number of results, in words."""
+    return "1 result" if results == 1 else f"{results:,} results"
 
 
 def is_video(path: str) -> bool:

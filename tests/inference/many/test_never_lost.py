@@ -123,6 +123,26 @@ def test_what_a_killed_process_wrote_is_ours(photo, tmp_path):
     assert results() == ["s", "walk_frames/0000", "walk_frames/0001"]
 
 
+def test_what_could_not_be_written_is_not_ours(photo):
+    photo("s.png")
+    photo("t.png", 1)
+    os.truncate("s.png", 2000)
+    assert run("s.png", "t.png") == 1
+    mine("out/s_labels.png")
+    photo("s.png")
+    with pytest.raises(UserError, match="^out/s_labels.png: not from this command"):
+        run("s.png", "t.png")
+    assert [source.path for source in Sources(["out"], "other")] == ["out/s_labels.png"]
+    os.remove("out/s_labels.png")
+    run("s.png", "t.png")
+    # A new picture that is damaged does not make the old result somebody else's.
+    photo("s.png", 2)
+    os.truncate("s.png", 2000)
+    assert run("s.png", "t.png") == 1
+    photo("s.png", 3)
+    assert run("s.png", "t.png") == 0
+
+
 def test_inputs_are_not_reached_by_links(photo):
     """A link in the output folder leads back, or an input is a link to a result."""
     photo("tr/k/a.png")
