@@ -100,6 +100,14 @@ def cut_animation() -> list[str]:
     return with_bytes("a.tif", bytes(data))
 
 
+def results_alone() -> list[str]:
+    photo("a.png")
+    os.mkdir("d")
+    os.rename("a.png", "d/a_labels.png")
+    Path("d/.done.jsonl").write_text('{"files": {"a_labels.png": null}}\n')
+    return ["predict", "d", "--model", "synthetic"]
+
+
 def planar_tiff() -> list[str]:
     import tifffile
 
@@ -232,6 +240,14 @@ FAULTS: dict[str, list[Fault]] = {
             ["predict", "d", "--output", "d", "--model", "synthetic"])[-1]),
         Fault("a result on top of an input", lambda: (
             photo("a_labels.png"), [*photo(), "a_labels.png", "--output", "."])[-1]),
+        Fault("a file of somebody else under a result's name", lambda: (
+            Path("a_labels.png").write_text("mine"), [*photo(), "--output", "."])[-1]),
+        Fault("a link in the output folder that leads to an input", lambda: (
+            os.makedirs("in/k"), os.mkdir("out"), os.symlink("../in/k", "out/k"),
+            photo("in/k/a_labels.png"), photo("in/k/a.png"),
+            ["predict", "in", "--output", "out", "--model", "synthetic"])[-1]),
+        Fault("a folder of results as input", results_alone),
+        Fault("an output folder without a name", lambda: [*photo(), "--output", ""]),
         Fault("a page of somebody else in the output folder", lambda: (
             os.mkdir("web"), Path("web/index.html").write_text("<title>Mine</title>"),
             [*photo(), "--output", "web"])[-1]),

@@ -124,11 +124,24 @@ class FolderLock:
             os.close(handle)
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise _refusal(self._path, error) from error
-            raise UserError(
-                f"{self._path.parent}: another process is at work in it: wait for its "
-                "end, or choose another folder"
-            ) from None
+            raise self._refused() from None
+        if not self._is_there(handle):
+            os.close(handle)
+            raise self._refused()
         self._handle = handle
+
+    def _is_there(self, handle: int) -> bool:
+        """Whether nobody has deleted the file since it was opened."""
+        try:
+            return os.path.samestat(os.fstat(handle), os.stat(self._path))
+        except FileNotFoundError:
+            return False
+
+    def _refused(self) -> UserError:
+        return UserError(
+            f"{self._path.parent}: another process is at work in it: wait for its end, "
+            "or choose another folder"
+        )
 
     def release(self) -> None:
         """Gives the lock back, if it is held."""

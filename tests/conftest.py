@@ -50,3 +50,20 @@ def run_command():
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def photo(tmp_path, monkeypatch):
+    """Draws a picture into the current folder, which is empty before."""
+    from PIL import Image
+
+    from segnet_tf.datasets.synthetic import draw_scene
+
+    monkeypatch.chdir(tmp_path)
+
+    def make(name: str, index: int = 0, size=(60, 80), **options) -> str:
+        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+        Image.fromarray(draw_scene(3, index, *size)[0]).save(name, **options)
+        return name
+
+    return make

@@ -7,12 +7,14 @@
     segnet predict street.png --model runs/camvid-bayesian_segnet_basic --uncertainty
 
 A folder is searched with all folders in it, and the results have the same tree; hidden
-files are left out. Animations and TIFF files of several pages are labelled frame by
-frame. Videos, and a camera such as /dev/video0, become videos of overlays; the sound
-stays. If two results would have the same name, both get their folder's name in front. A
-file that cannot be read is reported, and the others are done. The same command again
-does what is left. `classes.csv` has the classes' shares, and `index.html` shows all
-results.
+files are left out, and so are results of earlier runs. Animations and TIFF files of
+several pages are labelled frame by frame. Videos, and a camera such as /dev/video0,
+become videos of overlays; the sound stays. If two results would have the same name,
+both get their folder's name in front. A file that cannot be read is reported, and the
+others are done. The same command again does what is left. `classes.csv` has the
+classes' shares, and `index.html` shows all results. Files that this command has not
+written are never written over, nor results that were changed since, with or without
+--overwrite.
 
 Images may have any size. An image that is much larger or smaller than the training
 images is scaled to as many pixels as they have, and its labels are scaled back. With
@@ -32,6 +34,7 @@ from pathlib import Path
 
 from segnet_tf.console import cli
 from segnet_tf.datasets.reading import checked_range
+from segnet_tf.errors import UserError
 from segnet_tf.inference.model_file import shipped_names
 
 __all__ = ["main", "predict_files"]
@@ -47,9 +50,12 @@ def main(arguments: list[str] | None = None) -> None:
 
     Raises:
         SystemExit: with code 1, if some of several files could not be labelled.
+        UserError: if a flag has a wrong value; see `predict_files` for others.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     found = _parser().parse_intermixed_args(_with_dashed_files(arguments))
+    if not found.output:
+        raise UserError("--output: is empty: name a folder")
     if found.max_pixels is not None:
         from segnet_tf.datasets.opening import allow_pixels
 

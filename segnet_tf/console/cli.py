@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -43,9 +44,9 @@ def run(main: Callable[[], None], name: str | None = None) -> None:
     """Runs a command and turns its errors into exit codes.
 
     A `UserError`, a package that is not installed, or a file that the system refuses to
-    open, prints one line and exits with 2. Ctrl-C exits with 130, SIGTERM with 143, and
-    a closed pipe with 141, as a shell counts them. Any other exception keeps its
-    traceback.
+    open, prints one line and exits with 2. Ctrl-C exits with 130, SIGTERM with 143, a
+    terminal that closes (SIGHUP) with 129, and a closed pipe with 141, as a shell
+    counts them. Any other exception keeps its traceback.
 
     Args:
         main: the command.
@@ -55,7 +56,7 @@ def run(main: Callable[[], None], name: str | None = None) -> None:
     name = name or os.path.basename(sys.argv[0])
     try:
         settle()
-        signal.signal(signal.SIGTERM, _terminated)
+        _end_cleanly()
         main()
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -86,11 +87,20 @@ def run(main: Callable[[], None], name: str | None = None) -> None:
             raise
         _refuse(name, missing)
     except Stopped as stopped:
-        print(f"\n{stopped}", file=sys.stderr)
+        with suppress(OSError):  # the terminal may be gone
+            print(f"\n{stopped}", file=sys.stderr)
         _exit(128 + stopped.number)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         _exit(130)
+
+
+def _end_cleanly() -> None:
+    """Lets signals that end a process unwind it first, but those that are ignored."""
+    signal.signal(signal.SIGTERM, _terminated)
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is not None and signal.getsignal(hangup) == signal.SIG_DFL:
+        signal.signal(hangup, _terminated)
 
 
 def _terminated(number: int, frame) -> NoReturn:

@@ -134,8 +134,8 @@ class Predictor:
         Returns:
             uint8 (H, W).
         """
-        size = image.shape[:2]
-        return self.labels_from(self.scores(self.scaled(image), size), size)
+        small, size = self.scaled(image), image.shape[:2]
+        return self.labels_from(self.scores(small, size), size)
 
     def scores(
         self, image: np.ndarray, size: tuple[int, int], keep: bool = False
@@ -220,19 +220,28 @@ class Predictor:
             on_error: gets the path of each file that cannot be labelled, and why; the
                 others go on. None: the first such file raises its error.
 
-        Yields:
-            `segnet_tf.inference.many.stream.Prediction`: `path`, `image` uint8
-            (H, W, channels) and `labels` uint8 (H, W).
+        Returns:
+            An iterator of `segnet_tf.inference.many.stream.Prediction`: `path`,
+            `image` uint8 (H, W, channels) and `labels` uint8 (H, W).
 
         Raises:
-            UserError: if a file is missing, damaged or no image, and `on_error` is
-                None.
+            UserError: at once, if `paths` is a single path; or from the iterator, if a
+                file is missing, damaged or no image, and `on_error` is None.
 
         >>> from segnet_tf import Predictor
         >>> predictor = Predictor("model.tflite")  # doctest: +SKIP
         >>> for found in predictor.stream(["a.jpg", "b.jpg"]):  # doctest: +SKIP
         ...     print(found.path, found.labels.shape)
         """
+        if isinstance(paths, str | bytes | os.PathLike):
+            raise UserError(f"{os.fspath(paths)!r}: one path: give a list of paths")
+        return self._stream(paths, on_error)
+
+    def _stream(
+        self,
+        paths: Iterable[str | os.PathLike],
+        on_error: Callable[[str, UserError], object] | None,
+    ) -> Iterator["Prediction"]:
         from segnet_tf.inference.many.reading import Reader
         from segnet_tf.inference.many.sources import Source
         from segnet_tf.inference.many.stream import in_stream
@@ -262,6 +271,11 @@ class Predictor:
             uint8 (h, w, channels); the image itself if `native` is set.
         """
         channels = self.info.channels
+        if not isinstance(image, np.ndarray):
+            raise UserError(
+                f"{self._path}: takes images as NumPy arrays, not "
+                f"{type(image).__name__}"
+            )
         size = image.shape[:2]
         shaped = image.shape == (*size, channels) and min(size) > 0
         if not shaped or image.dtype != np.uint8:

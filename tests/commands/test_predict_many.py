@@ -48,7 +48,7 @@ def test_a_folder_and_what_is_written(photos, predictor, tmp_path, capsys):
     assert predict_files(["in"], MODEL, tmp_path / "out") == 0
     out = tmp_path / "out"
     assert files_in(out) == {
-        ".done.jsonl", "a_labels.png", "a_overlay.png", "b_labels.png",
+        ".done.jsonl", ".lock", "a_labels.png", "a_overlay.png", "b_labels.png",
         "b_overlay.jpg", "classes.csv", "index.html", "sub/c_labels.png",
         "sub/c_overlay.png",
     }  # fmt: skip
@@ -133,7 +133,7 @@ def test_a_rerun_does_what_is_left(photos, tmp_path, capsys, monkeypatch):
     assert again("in") == ["a_labels.png"]
     # Another file of that name, and other settings.
     Image.fromarray(draw_scene(3, 8, 60, 80)[0]).save(tmp_path / "a.png")
-    assert again("a.png") == ["a_labels.png"]
+    assert again("a.png") == [f"{tmp_path.name}/a_labels.png"]
     assert again("in", native=True) == everything
     rows = (out / "classes.csv").read_text().splitlines()
     assert len(rows) == 4, "results of other settings are not in the table"
@@ -236,18 +236,24 @@ def halves(folder) -> list[str]:
     return found
 
 
-def test_ctrl_c_ends_cleanly_and_the_rest_is_done_later(photos, tmp_path):
+@pytest.mark.parametrize(
+    "name, says", [("SIGINT", "interrupted"), ("SIGHUP", "terminated")]
+)
+def test_an_end_is_clean_and_the_rest_is_done_later(photos, tmp_path, name, says):
+    number = getattr(signal, name)
     many(photos, 150)
     process = started(tmp_path)
     for _ in range(5):
         process.stdout.readline()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert said.split() == ["interrupted"]
+    assert process.returncode == 128 + number
     out = tmp_path / "out"
+    said, end = filter(None, said.splitlines())
+    told = int(said.removesuffix(" done; the same command does the rest"))
+    assert end == says and 5 <= told
     done = len(list(out.rglob("*_labels.png")))
-    assert 5 <= done < 153 and not halves(out)
+    assert told <= done < 153 and not halves(out)
     with (out / "classes.csv").open() as file:
         assert len(list(csv.DictReader(file))) == done
     result, _ = started(tmp_path).communicate(timeout=120)

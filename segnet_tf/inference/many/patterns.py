@@ -1,9 +1,12 @@
 """File names from patterns and from standard input."""
 
+import codecs
 import os
 import sys
 from collections.abc import Iterator
 from glob import escape, glob, has_magic
+
+from segnet_tf.errors import UserError
 
 __all__ = ["fitting", "listed"]
 
@@ -42,9 +45,15 @@ def _folders(top: str) -> Iterator[str]:
 def listed() -> list[str]:
     """The names on standard input, which need not be text.
 
-    Each has a line, or, as `find -print0` writes them, a zero byte at its end.
+    Each has a line, or, as `find -print0` writes them, a zero byte at its end. A mark
+    of UTF-8 at the beginning is no part of a name.
+
+    Raises:
+        UserError: if the names are in UTF-16, as some shells of Windows write them.
     """
-    data = sys.stdin.buffer.read()
+    data = sys.stdin.buffer.read().removeprefix(codecs.BOM_UTF8)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UserError("standard input: a list in UTF-16: save it as UTF-8")
     ends = b"\0" if b"\0" in data else b"\n"
     lines = (line.removesuffix(b"\r") for line in data.split(ends))
     return [os.fsdecode(line) for line in lines if line.strip()]

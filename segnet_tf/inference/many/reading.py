@@ -14,10 +14,11 @@ from segnet_tf.datasets.images import pixels_of, stored_pixels
 from segnet_tf.datasets.opening import opened
 from segnet_tf.datasets.value_range import fills_little, range_of, share_outside
 from segnet_tf.errors import UserError
+from segnet_tf.inference.many.inventory import Stamp, stamp_of
 from segnet_tf.inference.many.naming import FRAMES
 from segnet_tf.inference.many.sources import Source
 
-__all__ = ["Picture", "Reader", "range_notice", "stamp_of", "unused_notice"]
+__all__ = ["Picture", "Reader", "range_notice", "unused_notice"]
 
 
 _CLIPPED = 0.1
@@ -47,21 +48,12 @@ class Picture:
     image: np.ndarray | UserError | None = None
     notice: str | None = None
     form: str = "picture"
-    stamp: tuple[int, int] | None = None
+    stamp: Stamp | None = None
 
     @classmethod
     def at(cls, source: Source, form: str = "picture") -> "Picture":
         """The picture in a file as the file is now."""
         return cls(*source, form=form, stamp=stamp_of(source.path))
-
-
-def stamp_of(path: str) -> tuple[int, int] | None:
-    """Size and time of change of a file in nanoseconds; None if it is not there."""
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return found.st_size, found.st_mtime_ns
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,22 @@
-"""What must not be written over: inputs, and files of others in the output folder."""
+"""What must not be written over: inputs, files of others, and corrected results."""
 
 import os
 import re
-from collections.abc import Iterator
-from functools import partial
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from unicodedata import normalize
 
 from segnet_tf.errors import UserError
 from segnet_tf.inference.many.naming import FRAMES, MOVING
+from segnet_tf.inference.many.reading import Picture
+from segnet_tf.inference.many.record import Record
 from segnet_tf.inference.many.results import Results
 from segnet_tf.inference.many.sources import Source, Sources, is_video
 
-__all__ = ["PAGE", "TABLE", "refuse_inputs", "refuse_others"]
+__all__ = ["PAGE", "TABLE", "refuse_lost", "refuse_others"]
 
 TABLE, PAGE = "classes.csv", "index.html"
 """Names of the table and the page in a folder of results."""
@@ -19,7 +24,10 @@ TABLE, PAGE = "classes.csv", "index.html"
 _OURS = {TABLE: "picture,result,width,height,", PAGE: 'content="segnet_tf"'}
 """What the beginning of a file of ours holds."""
 
-_OF_A_FRAME = re.compile(r"\d{4,}_[a-z]+\.[a-z]+")
+_FOLDERS = 16
+"""Folders of which the names are kept in memory: files come folder by folder."""
+
+_OF_A_FRAME = re.compile(r"(\d{4,})_[a-z]+\.[a-z]+")
 
 
 def refuse_others(folder: Path) -> None:
@@ -47,45 +55,126 @@ def _begins(path: Path, mark: str) -> bool:
         return mark.encode() in file.read(500)
 
 
-def refuse_inputs(sources: Sources, results: Results, native: bool) -> None:
-    """Refuses results that would replace an input.
+def refuse_lost(
+    sources: Sources,
+    results: Results,
+    record: Record,
+    native: bool,
+    overwrite: bool,
+) -> None:
+    """Refuses to begin if a file would be lost: an input, or one that is not ours.
+
+    Ours are the files that the folder's record names, as long as they are as this
+    command left them.
+
+    Args:
+        sources: what is to be labelled.
+        results: says which files will be written.
+        record: says what need not be labelled again.
+        native: whether images run without scaling.
+        overwrite: whether all is done again; that takes only what is ours.
 
     Raises:
-        UserError: if there is one.
+        UserError: if there is such a file.
     """
-    inside = partial(_is_inside, folder=os.path.realpath(results.folder))
-    inputs = {os.path.realpath(path) for path in sources.named_alone if inside(path)}
-    # The folder stands for all frames, whose number is not known.
-    inputs |= {
-        os.path.dirname(path)
-        for path in inputs
-        if _OF_A_FRAME.fullmatch(os.path.basename(path))
-    }
-    roots = [os.path.realpath(root) for root in sources.roots if inside(root)]
-    if not inputs and not roots:
-        return
+    there: set[int] = set()
+    lost = []
+    for (source, frame), names in _targets(sources, results, native):
+        paths = [os.path.join(results.folder, name) for name in names]
+        changed = []
+        for name, path in zip(names, paths, strict=True):
+            if found := _identity(path):
+                there.add(found)
+                if sources.inventory.has_changed(name):
+                    changed.append(path)
+        if changed:
+            picture = replace(Picture.at(source), frame=frame)
+            if overwrite or not record.has(picture, paths):
+                lost.extend(changed)
+    if there:
+        _refuse_inputs(sources, there, lambda: _targets(sources, results, native))
+    if lost:
+        shown = ", ".join(str(Path(path)) for path in lost[:3])
+        more = f" and {len(lost) - 3:,} others" if len(lost) > 3 else ""
+        raise UserError(
+            f"{shown}{more}: not from this command, or changed since, and would be "
+            f"overwritten: move {'it' if len(lost) == 1 else 'them'} away, or choose "
+            "another --output"
+        )
+
+
+def _refuse_inputs(sources: Sources, there: set[int], targets: Callable) -> None:
     for source in sources:
-        for target in _targets(source, results, native):
-            real = os.path.realpath(target)
-            if real in inputs or any(_is_inside(real, root) for root in roots):
+        for follow in (True, False):
+            found = _identity(source.path, follow)
+            if found in there:
+                folder = sources.inventory.folder
+                paths = (
+                    os.path.join(folder, each) for _, some in targets() for each in some
+                )
+                target = next(path for path in paths if _identity(path) == found)
                 raise UserError(
-                    f"{target} is an input and would be overwritten: choose another "
-                    "--output"
+                    f"{Path(target)} is an input and would be overwritten: choose "
+                    "another --output"
                 )
 
 
-def _targets(source: Source, results: Results, native: bool) -> Iterator[Path]:
-    """All that may be written for a file, whatever turns out to be in it."""
-    path, name = source
-    suffix = os.path.splitext(path)[1].lower()
-    forms = ("video",) if is_video(path) else ("picture",)
-    if native and suffix in (".tif", ".tiff"):
-        forms += ("strips",)
-    for form in forms:
-        yield from results.files(path, name, form).values()
-    if suffix in MOVING:
-        yield results.folder / (name + FRAMES)
+def _identity(path: str, follow: bool = False) -> int | None:
+    """What a file is known by, whatever links lead to it; None: none, or a folder."""
+    try:
+        found = os.stat(path, follow_symlinks=follow)
+    except (OSError, ValueError):
+        return None
+    return None if stat.S_ISDIR(found.st_mode) else hash((found.st_dev, found.st_ino))
 
 
-def _is_inside(path: str, folder: str) -> bool:
-    return os.path.realpath(path).startswith(os.path.join(folder, ""))
+def _targets(
+    sources: Sources, results: Results, native: bool
+) -> Iterator[tuple[tuple[Source, int | None], list[str]]]:
+    """Names that may be written for a file, whatever turns out to be in it.
+
+    Only names that are there come; the frames of an animation are those that lie in
+    its folder already.
+    """
+    listed = lru_cache(_FOLDERS)(_listed)
+    for source in sources:
+        inside, name = os.path.split(source.name)
+        there = listed(os.path.join(results.folder, inside))
+        if not there:
+            continue
+        suffix = os.path.splitext(source.path)[1].lower()
+        forms = ["video" if is_video(source.path) else "picture"]
+        if native and suffix in (".tif", ".tiff"):
+            forms.append("strips")
+        for form in forms:
+            names = [*results.names(*source, form).values()]
+            if any(_folded(os.path.basename(each)) in there for each in names):
+                yield (source, None), names
+        if suffix in MOVING and _folded(name + FRAMES) in there:
+            yield from _frames(source, results)
+
+
+def _listed(folder: str) -> frozenset[str]:
+    try:
+        return frozenset(map(_folded, os.listdir(folder)))
+    except OSError:
+        return frozenset()
+
+
+def _folded(name: str) -> str:
+    """The same for names that some file system takes for one."""
+    plain = name if name.isascii() else normalize("NFC", name)
+    return plain.casefold()
+
+
+def _frames(
+    source: Source, results: Results
+) -> Iterator[tuple[tuple[Source, int | None], list[str]]]:
+    inside = source.name + FRAMES
+    try:
+        found = os.listdir(os.path.join(results.folder, inside))
+    except OSError:
+        return
+    for number in {part[1] for part in map(_OF_A_FRAME.fullmatch, found) if part}:
+        frame = Source(source.path, os.path.join(inside, number))
+        yield (frame, int(number)), [*results.names(*frame).values()]

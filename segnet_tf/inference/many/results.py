@@ -56,13 +56,17 @@ FORMATS: dict[str, dict[str, Any]] = {
 _LONGEST_JPEG = 65_500
 
 _OWN_FAULTS = (
+    errno.EACCES,
     errno.EEXIST,
     errno.EISDIR,
     errno.ENAMETOOLONG,
     errno.ENOTDIR,
     errno.ENOTEMPTY,
+    errno.EPERM,
+    errno.EROFS,
 )
-"""Errors of the file system that are about one name; others would meet every file."""
+"""Errors of the file system that are about one name or one folder in that of the
+results; others would meet every file."""
 
 PALETTES: dict[str, tuple[str, ...]] = {
     # Okabe and Ito, "Color Universal Design", 2008.
@@ -185,20 +189,18 @@ class Results:
             name: of its results.
             form: of its results, one of `FORMS`.
         """
-        stem = self.folder / name
+        names = self.names(path, name, form)
+        return {output: self.folder / file for output, file in names.items()}
+
+    def names(self, path: str, name: str, form: str = "picture") -> dict[str, str]:
+        """The same, as names in the folder."""
+        suffix = os.path.splitext(path)[1].lower()
         if form == "video":
-            container = CONTAINERS.get(os.path.splitext(path)[1].lower(), ".mkv")
-            return {"overlay": stem.with_name(f"{stem.name}_overlay{container}")}
+            return {"overlay": f"{name}_overlay{CONTAINERS.get(suffix, '.mkv')}"}
         if form == "strips":
             # The overlay is made from the labels, so these are always written.
-            return {
-                output: stem.with_name(f"{stem.name}_{output}.tif")
-                for output in dict.fromkeys(("labels", *self.outputs))
-            }
-        return self._pictures(path, name)
-
-    def _pictures(self, path: str, name: str) -> dict[str, Path]:
-        suffix = os.path.splitext(path)[1].lower()
+            outputs = dict.fromkeys(("labels", *self.outputs))
+            return {output: f"{name}_{output}.tif" for output in outputs}
         ending = f".{self.format}" if self.format else None
         ending = ending or (".jpg" if suffix in PHOTOGRAPHIC else ".png")
         endings = {
@@ -210,7 +212,7 @@ class Results:
                 "uncertainty": "_uncertainty.png",
                 "uncertainty maps": "_uncertainty.npy",
             }
-        return {output: self.folder / (name + end) for output, end in endings.items()}
+        return {output: name + end for output, end in endings.items()}
 
     def write(self, prediction: Prediction) -> UserError | None:
         """Writes the files of a picture, each in one step.
@@ -246,7 +248,8 @@ class Results:
 def meets_all(error: UserError) -> bool:
     """Whether a file cannot be written for a reason that would meet every other one.
 
-    A full disk is such a reason, and a folder that takes no files.
+    A full disk is such a reason. A folder that takes no files may be one of many; of
+    the output folder itself that is found out before.
     """
     cause = error.__cause__
     return isinstance(cause, OSError) and cause.errno not in _OWN_FAULTS

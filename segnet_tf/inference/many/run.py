@@ -1,6 +1,5 @@
 """One run over some files: it labels them, counts, reports, and sums up."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,14 @@ from segnet_tf.datasets.dataset import DatasetInfo
 from segnet_tf.errors import UserError
 from segnet_tf.evaluation.visualize import class_shares, shares_of
 from segnet_tf.inference.many.gallery import write_gallery
+from segnet_tf.inference.many.inventory import stamp_of
 from segnet_tf.inference.many.large import is_large, label_large
-from segnet_tf.inference.many.reading import Picture, Reader, stamp_of
-from segnet_tf.inference.many.record import Record
+from segnet_tf.inference.many.reading import Picture, Reader
+from segnet_tf.inference.many.record import Record, write_table
 from segnet_tf.inference.many.refusals import PAGE, TABLE
 from segnet_tf.inference.many.results import Results, meets_all, recoloured
 from segnet_tf.inference.many.settings import Settings, dependencies
-from segnet_tf.inference.many.sources import Source, Sources, is_video
+from segnet_tf.inference.many.sources import Source, Sources, counted, is_video
 from segnet_tf.inference.many.stream import Prediction, in_stream
 from segnet_tf.inference.many.video import Video
 from segnet_tf.inference.predictor import Predictor
@@ -70,7 +70,7 @@ class Run:
         )
         for picture, result in in_stream(
             self.predictor,
-            reader.pictures(stills, self._wanted),
+            map(self._begun, reader.pictures(stills, self._wanted)),
             reader,
             self._finish,
             self.results.keeps_scores,
@@ -87,7 +87,7 @@ class Run:
             picture = Picture.at(source, "strips")
             if not self._wanted(picture):
                 continue
-            files = self._files(picture)
+            files = self._files(self._begun(picture))
             try:
                 size, counts, notice = label_large(
                     self.predictor, source.path, files, self.info, self.settings
@@ -98,7 +98,7 @@ class Run:
             if notice:
                 self.progress.say(notice)
             shares = shares_of(counts)
-            self.record.add(picture, size, shares)
+            self.record.add(picture, size, shares, files.values())
             self._count(picture, f"{files['labels']}: {self._shown(shares)}")
 
     def _is_large(self, source: Source) -> bool:
@@ -110,7 +110,7 @@ class Run:
             picture = Picture.at(source, "video")
             if not self._wanted(picture):
                 continue
-            [target] = self._files(picture).values()
+            [target] = self._files(self._begun(picture)).values()
             try:
                 self._refuse_for_videos(source.path)
                 found = Video(source.path, target).label(
@@ -128,7 +128,7 @@ class Run:
                 self.progress.say(text)
                 self.fail(found.fault)
                 continue
-            self.record.add(picture, found.size, found.shares)
+            self.record.add(picture, found.size, found.shares, [target])
             self._count(picture, text, always=True)
 
     def _refuse_for_videos(self, path: str) -> None:
@@ -163,11 +163,29 @@ class Run:
 
     def write_overview(self) -> None:
         """Writes the table and the page of all results."""
+        folder = self.results.folder
         # A process that was killed may have left neither.
-        if self.counts.done or self.counts.before:
-            folder = self.results.folder
-            self.record.write_table(folder / TABLE, self.info)
-            write_gallery(folder / PAGE, self.record.rows(), self.results)
+        good = self.counts.done or self.counts.before
+        if good or (folder / TABLE).exists() or (folder / PAGE).exists():
+            rows = self.record.rows()
+            write_table(folder / TABLE, rows, self.info)
+            write_gallery(folder / PAGE, rows, self.results)
+
+    def say_what_is_left_out(self) -> None:
+        """Says how many results of earlier runs lie among the inputs."""
+        if found := self.sources.left_out:
+            first, *more = found
+            results = counted(sum(found.values()))
+            others = f" and {len(more):,} more" if more else ""
+            self.progress.say(
+                f"left out: {results} of earlier runs, in {first}{others} (name a "
+                "file itself to label it, with another --output)"
+            )
+
+    def say_how_far(self) -> None:
+        """Says after an interruption how many are done, and how to go on."""
+        done = self.counts.done + self.counts.before
+        self.progress.say(f"{done:,} done; the same command does the rest", error=True)
 
     def sum_up(self) -> None:
         """Says how many were done, if there was more than one."""
@@ -188,19 +206,26 @@ class Run:
     def _wanted(self, picture: Picture) -> bool:
         if picture.frame:
             self.progress.expect(1)  # a file counted as one
-        if self.overwrite or picture not in self.record:
-            return True
-        if not all(map(os.path.exists, self._files(picture).values())):
+        if self.overwrite or not self.record.has(
+            picture, self._files(picture).values()
+        ):
             return True
         self.counts.before += 1
         self.progress.expect(-1)
         return False
 
+    def _begun(self, picture: Picture) -> Picture:
+        if not isinstance(picture.image, UserError):
+            self.record.begin(self._files(picture).values())
+        return picture
+
     def _finish(self, prediction: Prediction) -> UserError | None:
         fault = self.results.write(prediction)
         if fault is None:
-            shares = class_shares(prediction.labels, self.info)
-            self.record.add(prediction.picture, prediction.labels.shape, shares)
+            picture, labels = prediction.picture, prediction.labels
+            shares = class_shares(labels, self.info)
+            files = self._files(picture).values()
+            self.record.add(picture, labels.shape, shares, files)
         return fault
 
     def _tell(self, picture: Picture, prediction: Prediction) -> None:

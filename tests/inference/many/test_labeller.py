@@ -1,7 +1,6 @@
 """Runs after runs into one folder: what counts as done, and what is never written
 over; files that change, vanish or cannot be written."""
 
-import csv
 import errno
 import io
 import json
@@ -11,55 +10,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from labelled import MODEL, animation, content, run, table
 from PIL import Image
 
 from segnet_tf.commands import predict
-from segnet_tf.commands.predict import predict_files
-from segnet_tf.datasets.synthetic import INFO, draw_scene
+from segnet_tf.datasets.synthetic import INFO
 from segnet_tf.errors import UserError
 from segnet_tf.inference.many import labeller, record
+from segnet_tf.inference.many.inventory import lines
 from segnet_tf.inference.many.reading import Picture
 from segnet_tf.inference.many.record import Record
 from segnet_tf.inference.many.results import Results
 from segnet_tf.inference.many.sources import Source
-from segnet_tf.inference.model_file import SHIPPED_MODEL
-
-MODEL = str(SHIPPED_MODEL.with_name("segnet_lite_synthetic"))
-
-
-@pytest.fixture
-def photo(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def make(name: str, index: int = 0, size=(60, 80), **options) -> str:
-        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
-        Image.fromarray(draw_scene(3, index, *size)[0]).save(name, **options)
-        return name
-
-    return make
-
-
-def animation(name: str, count: int = 2) -> str:
-    os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
-    frames = [
-        Image.fromarray(draw_scene(3, index, 60, 80)[0]) for index in range(count)
-    ]
-    frames[0].save(name, save_all=True, append_images=frames[1:])
-    return name
-
-
-def run(*names, output="out", **settings) -> int:
-    return predict_files(list(names), MODEL, predict.Path(output), **settings)
-
-
-def content(name: str) -> bytes:
-    with open(name, "rb") as file:
-        return file.read()
-
-
-def table(folder: str = "out") -> list[dict]:
-    with open(f"{folder}/classes.csv", encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_the_last_run_with_a_name_counts(photo):
@@ -74,19 +36,21 @@ def test_the_last_run_with_a_name_counts(photo):
         run("a/x.png", **settings)
         assert content("out/x_overlay.png") == alone[index]
     run("b/x.png")
-    run("a/x.png")
     assert content("out/x_overlay.png") == alone[0]
-    assert [row["picture"] for row in table()] == [os.path.abspath("a/x.png")]
+    assert [row["picture"] for row in table()] == [
+        os.path.abspath("b/x.png"),
+        os.path.abspath("a/x.png"),
+    ]
 
 
-def test_a_picture_whose_name_changes_is_in_the_table_once(photo):
+def test_a_picture_is_in_the_table_once(photo):
     photo("x.png")
     run("x.png")
     photo("x.jpg", 1)
     run("x.png", "x.jpg")
-    assert sorted(row["result"] for row in table()) == ["x.jpg", "x.png"]
+    assert sorted(row["result"] for row in table()) == ["x", "x.jpg"]
     run("x.png", "x.png", ".", "./.")
-    assert sorted(row["result"] for row in table()) == ["x.jpg", "x.png"]
+    assert sorted(row["result"] for row in table()) == ["x", "x.jpg"]
 
 
 def test_a_file_that_changes_meanwhile_is_done_again(photo, monkeypatch, capsys):
@@ -189,7 +153,7 @@ def test_an_output_that_is_no_folder(photo):
 def test_lines_that_are_not_whole_are_passed_over(photo, capsys):
     photo("x.png")
     run("x.png")
-    line = json.loads(content("out/.done.jsonl"))
+    _, line = map(json.loads, content("out/.done.jsonl").splitlines())
     with open("out/.done.jsonl", "w") as file:
         for name in line:
             less = {key: value for key, value in line.items() if key != name}
@@ -214,7 +178,7 @@ def test_a_record_that_cannot_be_written(photo, tmp_path, monkeypatch):
     short = SimpleNamespace(write=lambda line: len(line) - 1, close=lambda: None)
     monkeypatch.setattr(record.Record, "_opened", lambda self: short)
     with pytest.raises(UserError, match="cannot be written"):
-        Record(tmp_path, {}).add(Picture.at(Source("x.png", "x")), (1, 1), [])
+        Record(tmp_path, {}).add(Picture.at(Source("x.png", "x")), (1, 1), [], [])
 
 
 def test_the_end_of_a_full_disk_keeps_what_is_done(photo, monkeypatch):
@@ -257,7 +221,7 @@ def test_nothing_labelled_has_no_page(photo, capsys):
     assert capsys.readouterr().err.splitlines()[-1] == (
         "0 labelled, 2 could not be labelled"
     )
-    assert not os.path.exists("out/index.html")
+    assert not os.path.exists("out")
 
 
 def test_a_name_that_is_no_text(photo):
@@ -269,7 +233,7 @@ def test_a_name_that_is_no_text(photo):
         pytest.skip("a file system of text alone")
     run(name)
     assert "\\udcfe" in content("out/classes.csv").decode("utf-8")
-    [row] = Record(predict.Path("out"), {})._lines()
+    *_, row = lines("out")
     assert row["name"] == os.fsdecode(b"\xfe")
 
 
@@ -295,3 +259,10 @@ def test_flags_say_what_they_take(photo, monkeypatch):
         predict.main([*words, str(40 * 43 - 1)])
     predict.main([*words, str(40 * 43)])
     assert np.asarray(Image.open("out/x_labels.png")).shape == (40, 43)
+
+
+def test_an_output_without_a_name(photo):
+    photo("x.png")
+    with pytest.raises(UserError, match="--output: is empty: name a folder"):
+        predict.main(["x.png", "--model", MODEL, "--output", ""])
+    assert os.listdir() == ["x.png"]

@@ -1,6 +1,7 @@
 """Which files are meant, and what their results are called."""
 
 import io
+import json
 import os
 import pathlib
 import random
@@ -25,6 +26,11 @@ def here(tmp_path, monkeypatch):
             path.touch()
 
     return make
+
+
+def recorded(folder: str, *files: str) -> None:
+    line = json.dumps({"files": dict.fromkeys(files)})
+    pathlib.Path(folder, ".done.jsonl").write_text(f"{line}\n")
 
 
 def named(*arguments, output="out") -> dict[str, str]:
@@ -65,6 +71,7 @@ def test_what_gives_no_file_is_said(here):
 
 def test_results_inside_the_folder_are_no_pictures(here):
     here("p/a.png", "p/out/a_overlay.png")
+    recorded("p/out", "a_overlay.png")
     assert set(named("p", output="p/out")) == {"p/a.png"}
     with pytest.raises(UserError, match="another --output"):
         Sources(["p"], "p")
@@ -217,14 +224,21 @@ def test_lists_may_have_zero_bytes_and_any_line_end(here, monkeypatch):
     for data, expected in (
         (b"a\nb.png\0c.png\0", ["a\nb.png", "c.png"]),
         (b"a\rb.png\nc.png\r\n", ["a\rb.png", "c.png"]),
+        (b"\xef\xbb\xbfa.png\r\n", ["a.png"]),
     ):
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
         assert [source.path for source in Sources(["-"], "out")] == expected
 
 
-def test_other_folders_of_results_are_left_out(here):
-    here("a.png", "first/.done.jsonl", "first/a_overlay.png", "first/sub/b.png")
-    assert set(named(".", output="second")) == {"./a.png"}
-    assert set(named("first", output="second")) == {
-        "first/a_overlay.png", "first/sub/b.png",
-    }  # fmt: skip
+def test_a_list_in_utf_16(here, monkeypatch):
+    data = "a.png\n".encode("utf-16")
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+    with pytest.raises(UserError, match="standard input: a list in UTF-16"):
+        Sources(["-"], "out")
+
+
+def test_other_results_are_left_out(here):
+    here("a.png", "first/a_overlay.png", "first/sub/b.png", "first/sub/c.png")
+    recorded("first", "a_overlay.png", "sub/b.png")
+    assert set(named(".", output="second")) == {"./a.png", "./first/sub/c.png"}
+    assert set(named("first", output="second")) == {"first/sub/c.png"}

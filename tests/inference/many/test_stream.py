@@ -50,6 +50,12 @@ def test_a_stream_gives_what_one_picture_gives(predictor, photos):
         next(stops)
 
 
+def test_one_path_is_no_list(predictor, photos):
+    for path in (str(photos[0]), photos[0], bytes(photos[0])):
+        with pytest.raises(UserError, match="0.png'?: one path: give a list of paths"):
+            predictor.stream(path)
+
+
 def test_a_batch_gives_what_one_image_gives(predictor):
     images = [draw_scene(5, index, 60 + index, 80)[0] for index in range(9)]
     for found, image in zip(predictor.batch(images), images, strict=True):
@@ -59,6 +65,8 @@ def test_a_batch_gives_what_one_image_gives(predictor):
     assert predictor.batch([]) == []
     with pytest.raises(UserError, match="takes images"):
         predictor.batch([images[0], images[1][..., :2]])
+    with pytest.raises(UserError, match="takes images as NumPy arrays, not list"):
+        predictor.batch([[[[1, 2, 3]]]])
 
 
 def test_frames_come_one_by_one(predictor, tmp_path):
