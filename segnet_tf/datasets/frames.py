@@ -9,14 +9,14 @@ from PIL import Image
 from segnet_tf.datasets.images import pixels_of
 from segnet_tf.datasets.opening import opened
 
-__all__ = ["frame_count", "places", "read_frames"]
+__all__ = ["MASK", "REDUCED", "frame_count", "places", "read_frames"]
 
 MOVING = frozenset(("GIF", "PNG", "TIFF", "WEBP"))
 """Formats whose further frames are pictures of their own. In others, such as a camera's
 MPO, they show the first one again."""
 
 _NEW_SUBFILE_TYPE = 254
-_REDUCED, _MASK = 1, 4
+REDUCED, MASK = 1, 4
 """A tag of a TIFF page, and two of its bits: a thumbnail or a mask of another page."""
 
 
@@ -67,6 +67,6 @@ def places(image: Image.Image) -> list[int]:
     for place in range(count):
         image.seek(place)
         kind = image.tag_v2.get(_NEW_SUBFILE_TYPE, 0)  # pyright: ignore
-        if place == 0 or not kind & (_REDUCED | _MASK):
+        if place == 0 or not kind & (REDUCED | MASK):
             found.append(place)
     return found

@@ -55,6 +55,8 @@ class Runtime:
         receptive_field: tells how tiles of a large image must overlap; None: it is not
             known, and images run whole.
         model: the keras.Model of a `.keras` file; None for other forms.
+        release: lets go of the memory that the last image took, if it can; `run` takes
+            it again.
     """
 
     run: Callable[[np.ndarray], np.ndarray]
@@ -63,6 +65,7 @@ class Runtime:
     multiple: int = 1
     receptive_field: ReceptiveField | None = None
     model: object = None
+    release: Callable[[], None] = lambda: None
 
 
 def open_tflite(path: Path, threads: int | None = None) -> Runtime:
@@ -73,18 +76,22 @@ def open_tflite(path: Path, threads: int | None = None) -> Runtime:
             take the size of the image.
     """
     metadata = read_metadata(path)
-    loaded = interpreter(path, threads)
+    # Kept, since the file may be another one when it is opened again.
+    content = path.read_bytes()
+    loaded = interpreter(path, threads, content)
     source, target = _checked_tensors(path, metadata, loaded)
     ready = None
     # An interpreter holds one image.
     lock = Lock()
 
     def run(image):
-        nonlocal ready
+        nonlocal loaded, ready
         # Images of the size before need no check and no allocation.
         if image.shape != ready:
             metadata.check_size(*image.shape[:2])
         with lock, litert_errors(path):
+            if loaded is None:
+                loaded = interpreter(path, threads, content)
             if image.shape != ready:
                 resize(loaded, *image.shape[:2])
                 ready = image.shape
@@ -92,10 +99,17 @@ def open_tflite(path: Path, threads: int | None = None) -> Runtime:
             loaded.invoke()
             return loaded.get_tensor(target["index"])[0]
 
+    def release() -> None:
+        nonlocal loaded, ready
+        # LiteRT keeps the memory of the largest image as long as there is one.
+        with lock:
+            loaded = ready = None
+
+    multiple, field = metadata.multiple or 1, metadata.receptive_field
     if metadata.multiple is None:
-        return Runtime(run, metadata.output, metadata.info)
+        field = None
     return Runtime(
-        run, metadata.output, metadata.info, metadata.multiple, metadata.receptive_field
+        run, metadata.output, metadata.info, multiple, field, release=release
     )
 
 

@@ -196,12 +196,15 @@ def _verify(path: Path, expected: int | None) -> None:
             )
 
 
-def interpreter(path: str | os.PathLike, threads: int | None = None):
+def interpreter(
+    path: str | os.PathLike, threads: int | None = None, content: bytes | None = None
+):
     """A LiteRT interpreter whose tensors are not allocated yet.
 
     Args:
         path: the file.
         threads: CPU threads; None: all cores.
+        content: of the file, if it has been read.
 
     Raises:
         UserError: if LiteRT cannot read the file.
@@ -211,7 +214,7 @@ def interpreter(path: str | os.PathLike, threads: int | None = None):
     # Python 3.13 and newer tell the cores that this process may use.
     cores = getattr(os, "process_cpu_count", os.cpu_count)()
     # Given a name, LiteRT maps the file, and dies if another one is copied over it.
-    content = Path(path).read_bytes()
+    content = Path(path).read_bytes() if content is None else content
     with notices_kept_back(), litert_errors(path):
         return Interpreter(model_content=content, num_threads=threads or cores)
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segnet_tf.console.progress import Progress
@@ -55,6 +55,7 @@ class Run:
         self.overwrite = overwrite
         self.counts = Counts()
         self.last: UserError | None = None
+        self._partly = False
         self.progress = Progress(1)
 
     def label_stills(self, label: Callable | None) -> None:
@@ -79,6 +80,7 @@ class Run:
                 self.fail(result)
             else:
                 self._tell(picture, result)
+            del result  # its pixels are not held while the next ones are read
 
     def label_large(self) -> None:
         """Labels the TIFF files that are read and written in strips."""
@@ -125,7 +127,10 @@ class Run:
             text = f"{found}, {self._shown(found.shares)}"
             if found.fault is not None:
                 self.progress.say(text)
-                self.fail(found.fault)
+                # Without a stamp it is in the table, but not done.
+                record = replace(picture, stamp=None)
+                self.record.add(record, found.size, found.shares)
+                self.fail(found.fault, rest=True)
                 continue
             self.record.add(picture, found.size, found.shares)
             self._count(picture, text, always=True)
@@ -146,14 +151,19 @@ class Run:
             raise fault
         self.fail(fault)
 
-    def fail(self, fault: UserError, counted: bool = True) -> None:
+    def fail(self, fault: UserError, counted: bool = True, rest: bool = False) -> None:
         """Reports what cannot be labelled; if it is all there is, that is the end.
 
         Args:
             fault: the reason.
             counted: whether it is about one of the sources.
+            rest: whether there are results of the rest of it.
         """
         self.counts.faults += 1
+        self._partly |= rest
+        if rest:
+            self.progress.say(str(fault), error=True)
+            return self.progress.step()
         self.last = fault
         if len(self.sources) > 1 or self.sources.faults or self.counts.done:
             self.progress.say(f"skipped: {fault}", error=True)
@@ -163,7 +173,7 @@ class Run:
     def write_overview(self) -> None:
         """Writes the table and the page of all results."""
         # A process that was killed may have left neither.
-        if self.counts.done or self.counts.before:
+        if self.counts.done or self.counts.before or self._partly:
             folder = self.results.folder
             self.record.write_table(folder / TABLE, self.info)
             write_gallery(folder / PAGE, self.record.rows(), self.results)
