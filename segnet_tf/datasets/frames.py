@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from itertools import count
 
 import numpy as np
 from PIL import Image
@@ -59,14 +60,25 @@ def read_frames(
 
 
 def places(image: Image.Image) -> list[int]:
-    """Which frames of an open file are pictures, by number; the first one always is."""
-    count = getattr(image, "n_frames", 1) if image.format in MOVING else 1
-    if count == 1 or image.format != "TIFF":
-        return list(range(count))
+    """Which frames of an open file are pictures, by number; the first one always is.
+
+    The file is at the first one then.
+    """
+    if image.format != "TIFF":
+        several = getattr(image, "n_frames", 1) if image.format in MOVING else 1
+        return list(range(several))
     found = []
-    for place in range(count):
-        image.seek(place)
+    for place in count():
+        try:
+            image.seek(place)
+        except EOFError:
+            break
+        except SyntaxError:
+            # Such as a mask of one bit, which Pillow does not read, but whose tags it
+            # tells. A picture that it does not read has its line when its turn comes.
+            pass
         kind = image.tag_v2.get(_NEW_SUBFILE_TYPE, 0)  # pyright: ignore
         if place == 0 or not kind & (REDUCED | MASK):
             found.append(place)
+    image.seek(0)
     return found

@@ -37,7 +37,6 @@ def is_large(path: str) -> bool:
         with opened(path) as image:
             if len(places(image)) != 1:
                 return False
-            image.seek(0)
             tags = image.tag_v2  # pyright: ignore
             geo = any(tag in tags for tag in GEO_TAGS)
             return geo or image.width * image.height > IN_FLIGHT

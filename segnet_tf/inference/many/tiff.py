@@ -221,8 +221,11 @@ class LargeTiff:
 
     def _pictures(self) -> int:
         """How many pages are neither a smaller copy nor a mask; the first counts."""
-        others = (int(page.subfiletype) for page in list(self._file.pages)[1:])
+        others = (int(page.subfiletype) for page in self._pages()[1:])
         return 1 + sum(not kind & (REDUCED | MASK) for kind in others)
+
+    def _pages(self) -> list[Any]:
+        return list(self._file.pages)
 
     def _piece_bytes(self) -> int:
         page, (height, width) = self._page, self.shape

@@ -8,7 +8,7 @@ import numpy as np
 
 from segnet_tf.errors import UserError
 
-__all__ = ["Copy"]
+__all__ = ["Copy", "said_end"]
 
 
 class Copy:
@@ -72,7 +72,7 @@ class Copy:
             return f"{self._corrupt} of {self._read} frames are damaged"
         # An edit list leaves frames out and shortens the duration, too.
         first = (self._first or 0) * float(stream.time_base)
-        short = _said_end(self._source, not self._sound, first) - self._end
+        short = said_end(self._source, not self._sound, first) - self._end
         if not rate or short < 1.5 / rate or self._read >= stream.frames > 0:
             return None
         return f"it ends {short:.1f} s early, after {self._read} frames"
@@ -115,7 +115,7 @@ class Copy:
         self._target.mux(self._made.encode(None))
 
 
-def _said_end(source, alone: bool, first: float) -> float:
+def said_end(source, alone: bool, first: float) -> float:
     """The time at which a video says that its pictures end; 0 if it does not.
 
     Args:
