@@ -4,9 +4,10 @@ python -m benchmarks.predict_large [--megapixels 1,4,16,64,108] [--model camvid]
 
 For each size one generated photo, a JPEG file, 4:3. Its network alone runs in a process
 of its own, on the pixels in memory; then `segnet predict --native` writes the labels,
-and then labels and overlay, a process each. Prints a table in Markdown: seconds (wall),
-their ratio to those of the network, and the largest resident memory of each process;
-and below it the slopes, by least squares over the sizes: seconds and MiB a megapixel.
+and then labels and overlay, a process each. Prints a table in Markdown: seconds and, in
+brackets, CPU seconds; how many times those of the network they are; and the largest
+resident memory of each process. Below it are the slopes, by least squares over the
+sizes: CPU seconds and MiB a megapixel. Where other programs run, the CPU seconds tell.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -30,9 +32,17 @@ from segnet_tf.inference.predictor import Predictor
 WRITES = ("labels", "labels,overlay")
 
 HEADER = (
-    "| megapixels | network alone | labels | | labels and overlay | |\n"
-    "|---|---|---|---|---|---|"
+    "| megapixels | network alone | labels | times | memory | labels and overlay "
+    "| times | memory |\n|---|---|---|---|---|---|---|---|"
 )
+
+
+class Cost(NamedTuple):
+    """What a process took; `memory` is in GiB."""
+
+    seconds: float
+    cpu: float
+    memory: float = 0.0
 
 
 def main() -> None:
@@ -44,30 +54,32 @@ def main() -> None:
     parser.add_argument("--network", help=argparse.SUPPRESS)  # the inner process
     found = parser.parse_args()
     if found.network:
-        print(network_seconds(Path(found.network), found.model))
+        print(*network_alone(Path(found.network), found.model))
         return
     sizes = [float(text) for text in found.megapixels.split(",")]
-    print(HEADER)
+    print(HEADER, flush=True)
     with tempfile.TemporaryDirectory() as folder:
         rows = [measured(Path(folder), size, found.model) for size in sizes]
     if len(sizes) > 1:
         print_slopes(sizes, rows)
 
 
-def measured(folder: Path, megapixels: float, model: str) -> list[float]:
-    """Seconds of the network, and seconds and GiB of each command; prints them."""
+def measured(folder: Path, megapixels: float, model: str) -> list[Cost]:
+    """Costs of the network alone and of the command for each of `WRITES`, printed."""
     photo = folder / f"photo_{megapixels:g}.jpg"
     draw_photo(photo, megapixels)
     inner = [sys.executable, "-m", "benchmarks.predict_large", "--model", model]
     words = [*inner, "--network", str(photo)]
-    network = float(subprocess.run(words, check=True, capture_output=True).stdout)
-    row, cells = [network], [f"{network:.1f} s"]
+    said = subprocess.run(words, check=True, capture_output=True).stdout
+    network = Cost(*map(float, said.split()))
+    row, cells = [network], [f"{network.seconds:.1f} s ({network.cpu:.1f})"]
     for outputs in WRITES:
         words = ["--native", "--write", outputs, "--model", model, "--overwrite"]
-        seconds, memory = run([str(photo), *words, "--output", str(folder / "out")])
-        row += [seconds, memory]
-        times = seconds / network
-        cells += [f"{seconds:.1f} s, {times:.2f} times", f"{memory:.2f} GiB"]
+        cost = run([str(photo), *words, "--output", str(folder / "out")])
+        row.append(cost)
+        times, cpu_times = cost.seconds / network.seconds, cost.cpu / network.cpu
+        cells.append(f"{cost.seconds:.1f} s ({cost.cpu:.1f})")
+        cells += [f"{times:.2f} ({cpu_times:.2f})", f"{cost.memory:.2f} GiB"]
     print(f"| {megapixels:g} | {' | '.join(cells)} |", flush=True)
     return row
 
@@ -87,18 +99,18 @@ def draw_photo(path: Path, megapixels: float) -> None:
     photo.save(path, quality=90)
 
 
-def network_seconds(photo: Path, model: str) -> float:
-    """Seconds of labelling pixels that are in memory; the model is loaded before."""
+def network_alone(photo: Path, model: str) -> Cost:
+    """The cost of labelling pixels that are in memory; the model is loaded before."""
     allow_pixels(2**31)
     predictor, image = Predictor(model, native=True), read_image(photo)
     predictor.labels(image[:64, :64])
-    started = time.perf_counter()
+    started, busy = time.perf_counter(), time.process_time()
     predictor.labels(image)
-    return time.perf_counter() - started
+    return Cost(time.perf_counter() - started, time.process_time() - busy)
 
 
-def run(words: list[str]) -> tuple[float, float]:
-    """Seconds and GiB of the largest resident memory of one `segnet predict`."""
+def run(words: list[str]) -> Cost:
+    """The cost of one `segnet predict`."""
     command = [sys.executable, str(PREDICT), *words, f"--max-pixels={2**31}"]
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -108,16 +120,21 @@ def run(words: list[str]) -> tuple[float, float]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return seconds, used.ru_maxrss / 2**20
+    return Cost(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20)
 
 
-def print_slopes(sizes: list[float], rows: list[list[float]]) -> None:
+def print_slopes(sizes: list[float], rows: list[list[Cost]]) -> None:
     """Prints what a megapixel more costs."""
-    slopes = [np.polyfit(sizes, column, 1)[0] for column in zip(*rows, strict=True)]
-    network, *pairs = slopes
-    parts = [f"network alone {network:.2f} s"]
-    for outputs, seconds, memory in zip(WRITES, pairs[::2], pairs[1::2], strict=True):
-        parts.append(f"{outputs} {seconds:.2f} s and {1024 * memory:.1f} MiB")
+
+    def slope(values: list[float]) -> float:
+        return np.polyfit(sizes, values, 1)[0]
+
+    network, *columns = zip(*rows, strict=True)
+    parts = [f"network alone {slope([cost.cpu for cost in network]):.2f} CPU s"]
+    for outputs, costs in zip(WRITES, columns, strict=True):
+        cpu = slope([cost.cpu for cost in costs])
+        memory = 1024 * slope([cost.memory for cost in costs])
+        parts.append(f"{outputs} {cpu:.2f} CPU s and {memory:.1f} MiB")
     print(f"\na megapixel more: {'; '.join(parts)}")
 
 

@@ -20,7 +20,7 @@ from segnet_tf.inference import labels_json
 from segnet_tf.inference.labels_json import LABELS_ENTRY
 from segnet_tf.inference.model_file import load_model, read_labels
 from segnet_tf.inference.tflite_metadata import (
-    Metadata,
+    checked_tensors,
     interpreter,
     litert_errors,
     read_metadata,
@@ -79,7 +79,7 @@ def open_tflite(path: Path, threads: int | None = None) -> Runtime:
     # Kept, since the file may be another one when it is opened again.
     content = path.read_bytes()
     loaded = interpreter(path, threads, content)
-    source, target = _checked_tensors(path, metadata, loaded)
+    source, target = checked_tensors(path, metadata, loaded)
     ready = None
     # An interpreter holds one image.
     lock = Lock()
@@ -105,34 +105,9 @@ def open_tflite(path: Path, threads: int | None = None) -> Runtime:
         with lock:
             loaded = ready = None
 
-    multiple, field = metadata.multiple or 1, metadata.receptive_field
-    if metadata.multiple is None:
-        field = None
-    return Runtime(
-        run, metadata.output, metadata.info, multiple, field, release=release
-    )
-
-
-def _checked_tensors(path: Path, metadata: Metadata, loaded) -> tuple[dict, dict]:
-    """The details of a file's input and output, which must be what it says of itself.
-
-    Raises:
-        UserError: if they are others.
-    """
-    inputs, outputs = loaded.get_input_details(), loaded.get_output_details()
-    if len(inputs) == len(outputs) == 1:
-        [source], [target] = inputs, outputs
-        given = tuple(target["shape"][3:]), np.dtype(target["dtype"]).name
-        wanted = (metadata.info.num_classes,), "float32"
-        if metadata.output == "labels":
-            wanted = (), "uint8"
-        image = len(source["shape"]), source["shape"][-1]
-        if given == wanted and image == (4, metadata.info.channels):
-            return source, target
-    raise UserError(
-        f"{path}: damaged: its tensors are not those of {metadata.output} for "
-        f"{metadata.info.num_classes} classes"
-    )
+    field = None if metadata.multiple is None else metadata.receptive_field
+    output, info, multiple = metadata.output, metadata.info, metadata.multiple or 1
+    return Runtime(run, output, info, multiple, field, release=release)
 
 
 def open_keras(path: Path, threads: int | None = None) -> Runtime:
