@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from itertools import count
 
 import numpy as np
 from PIL import Image
@@ -10,14 +11,14 @@ from segnet_tf.datasets.images import pixels_of
 from segnet_tf.datasets.opening import opened
 from segnet_tf.datasets.tiff_kinds import refuse_misread
 
-__all__ = ["frame_count", "places", "read_frames"]
+__all__ = ["MASK", "REDUCED", "frame_count", "places", "read_frames"]
 
 MOVING = frozenset(("GIF", "PNG", "TIFF", "WEBP"))
 """Formats whose further frames are pictures of their own. In others, such as a camera's
 MPO, they show the first one again."""
 
 _NEW_SUBFILE_TYPE = 254
-_REDUCED, _MASK = 1, 4
+REDUCED, MASK = 1, 4
 """A tag of a TIFF page, and two of its bits: a thumbnail or a mask of another page."""
 
 
@@ -61,14 +62,25 @@ def read_frames(
 
 
 def places(image: Image.Image) -> list[int]:
-    """Which frames of an open file are pictures, by number; the first one always is."""
-    count = getattr(image, "n_frames", 1) if image.format in MOVING else 1
-    if count == 1 or image.format != "TIFF":
-        return list(range(count))
+    """Which frames of an open file are pictures, by number; the first one always is.
+
+    The file is at the first one then.
+    """
+    if image.format != "TIFF":
+        several = getattr(image, "n_frames", 1) if image.format in MOVING else 1
+        return list(range(several))
     found = []
-    for place in range(count):
-        image.seek(place)
+    for place in count():
+        try:
+            image.seek(place)
+        except EOFError:
+            break
+        except SyntaxError:
+            # Such as a mask of one bit, which Pillow does not read, but whose tags it
+            # tells. A picture that it does not read has its line when its turn comes.
+            pass
         kind = image.tag_v2.get(_NEW_SUBFILE_TYPE, 0)  # pyright: ignore
-        if place == 0 or not kind & (_REDUCED | _MASK):
+        if place == 0 or not kind & (REDUCED | MASK):
             found.append(place)
+    image.seek(0)
     return found

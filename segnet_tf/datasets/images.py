@@ -242,10 +242,23 @@ def turn_of(image: Image.Image) -> Image.Transpose | None:
 
 
 def on_white(image: Image.Image) -> np.ndarray:
-    """The pixels of a decoded image, laid on white, as RGB: uint8 (H, W, 3)."""
+    """The pixels of a decoded image, laid on white, as RGB.
+
+    Returns:
+        uint8 (H, W, 3), read-only.
+    """
     if image.mode.startswith("I") or image.mode == "F":
-        grey = Image.fromarray(_eight_bits(np.asarray(image)))
-        return np.asarray(grey.convert("RGB"))
+        image = Image.fromarray(_eight_bits(np.asarray(image)))
+    result = np.empty((image.height, image.width, 3), np.uint8)
+    # Row by row, as it were: Pillow would hold the whole picture up to four times.
+    for top in range(0, image.height, _ROWS):
+        box = (0, top, image.width, min(top + _ROWS, image.height))
+        result[top : box[3]] = _strip_on_white(image.crop(box))
+    result.flags.writeable = False
+    return result
+
+
+def _strip_on_white(image: Image.Image) -> np.ndarray:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

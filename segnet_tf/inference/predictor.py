@@ -14,7 +14,7 @@ from segnet_tf.errors import UserError
 from segnet_tf.inference.model_file import find_model
 from segnet_tf.inference.resizing import resized_argmax, resized_scores, scaled
 from segnet_tf.inference.runtimes import Runtime, open_runtime
-from segnet_tf.inference.tiling import Tile, in_tiles, padded, plan
+from segnet_tf.inference.tiling import Tile, in_tiles, plan
 
 if TYPE_CHECKING:
     from segnet_tf.inference.many.stream import Prediction
@@ -166,6 +166,8 @@ class Predictor:
         """
         if scores.ndim == 3:
             return resized_argmax(scores, size)
+        if scores.shape == size:
+            return scores
         labels, (height, width) = Image.fromarray(scores), size
         return np.asarray(labels.resize((width, height), Image.Resampling.NEAREST))
 
@@ -297,7 +299,7 @@ class Predictor:
         """`finish` of the runtime's output, for the whole image or tile by tile."""
         height, width = image.shape[:2]
         multiple = self._runtime.multiple
-        image = padded(image, height + -height % multiple, width + -width % multiple)
+        tiles = self.tiles(height + -height % multiple, width + -width % multiple)
 
         def run(source: np.ndarray) -> list[np.ndarray]:
             scores = self._runtime.run(source)
@@ -309,8 +311,11 @@ class Predictor:
                 )
             return [finish(scores)]
 
-        [collected] = in_tiles(image, self.tiles(*image.shape[:2]), run)
-        return collected[:height, :width]
+        [collected] = in_tiles(image, tiles, run)
+        if len(tiles) > 1:
+            # What comes next, such as an overlay, needs the memory.
+            self._runtime.release()
+        return collected
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

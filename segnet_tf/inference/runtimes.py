@@ -20,7 +20,7 @@ from segnet_tf.inference import labels_json
 from segnet_tf.inference.labels_json import LABELS_ENTRY
 from segnet_tf.inference.model_file import load_model, read_labels
 from segnet_tf.inference.tflite_metadata import (
-    Metadata,
+    checked_tensors,
     interpreter,
     litert_errors,
     read_metadata,
@@ -55,6 +55,8 @@ class Runtime:
         receptive_field: tells how tiles of a large image must overlap; None: it is not
             known, and images run whole.
         model: the keras.Model of a `.keras` file; None for other forms.
+        release: lets go of the memory that the last image took, if it can; `run` takes
+            it again.
     """
 
     run: Callable[[np.ndarray], np.ndarray]
@@ -63,6 +65,7 @@ class Runtime:
     multiple: int = 1
     receptive_field: ReceptiveField | None = None
     model: object = None
+    release: Callable[[], None] = lambda: None
 
 
 def open_tflite(path: Path, threads: int | None = None) -> Runtime:
@@ -73,18 +76,22 @@ def open_tflite(path: Path, threads: int | None = None) -> Runtime:
             take the size of the image.
     """
     metadata = read_metadata(path)
-    loaded = interpreter(path, threads)
-    source, target = _checked_tensors(path, metadata, loaded)
+    # Kept, since the file may be another one when it is opened again.
+    content = path.read_bytes()
+    loaded = interpreter(path, threads, content)
+    source, target = checked_tensors(path, metadata, loaded)
     ready = None
     # An interpreter holds one image.
     lock = Lock()
 
     def run(image):
-        nonlocal ready
+        nonlocal loaded, ready
         # Images of the size before need no check and no allocation.
         if image.shape != ready:
             metadata.check_size(*image.shape[:2])
         with lock, litert_errors(path):
+            if loaded is None:
+                loaded = interpreter(path, threads, content)
             if image.shape != ready:
                 resize(loaded, *image.shape[:2])
                 ready = image.shape
@@ -92,33 +99,15 @@ def open_tflite(path: Path, threads: int | None = None) -> Runtime:
             loaded.invoke()
             return loaded.get_tensor(target["index"])[0]
 
-    if metadata.multiple is None:
-        return Runtime(run, metadata.output, metadata.info)
-    return Runtime(
-        run, metadata.output, metadata.info, metadata.multiple, metadata.receptive_field
-    )
+    def release() -> None:
+        nonlocal loaded, ready
+        # LiteRT keeps the memory of the largest image as long as there is one.
+        with lock:
+            loaded = ready = None
 
-
-def _checked_tensors(path: Path, metadata: Metadata, loaded) -> tuple[dict, dict]:
-    """The details of a file's input and output, which must be what it says of itself.
-
-    Raises:
-        UserError: if they are others.
-    """
-    inputs, outputs = loaded.get_input_details(), loaded.get_output_details()
-    if len(inputs) == len(outputs) == 1:
-        [source], [target] = inputs, outputs
-        given = tuple(target["shape"][3:]), np.dtype(target["dtype"]).name
-        wanted = (metadata.info.num_classes,), "float32"
-        if metadata.output == "labels":
-            wanted = (), "uint8"
-        image = len(source["shape"]), source["shape"][-1]
-        if given == wanted and image == (4, metadata.info.channels):
-            return source, target
-    raise UserError(
-        f"{path}: damaged: its tensors are not those of {metadata.output} for "
-        f"{metadata.info.num_classes} classes"
-    )
+    field = None if metadata.multiple is None else metadata.receptive_field
+    output, info, multiple = metadata.output, metadata.info, metadata.multiple or 1
+    return Runtime(run, output, info, multiple, field, release=release)
 
 
 def open_keras(path: Path, threads: int | None = None) -> Runtime:

@@ -24,6 +24,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from zlib import crc32
 
+import numpy as np
+
 from segnet_tf.console.quiet import notices_kept_back
 from segnet_tf.datasets.dataset import DatasetInfo
 from segnet_tf.errors import UserError
@@ -35,6 +37,7 @@ __all__ = [
     "OUTPUTS",
     "Metadata",
     "append_metadata",
+    "checked_tensors",
     "interpreter",
     "litert_errors",
     "read_metadata",
@@ -196,12 +199,15 @@ def _verify(path: Path, expected: int | None) -> None:
             )
 
 
-def interpreter(path: str | os.PathLike, threads: int | None = None):
+def interpreter(
+    path: str | os.PathLike, threads: int | None = None, content: bytes | None = None
+):
     """A LiteRT interpreter whose tensors are not allocated yet.
 
     Args:
         path: the file.
         threads: CPU threads; None: all cores.
+        content: of the file, if it has been read.
 
     Raises:
         UserError: if LiteRT cannot read the file.
@@ -211,9 +217,31 @@ def interpreter(path: str | os.PathLike, threads: int | None = None):
     # Python 3.13 and newer tell the cores that this process may use.
     cores = getattr(os, "process_cpu_count", os.cpu_count)()
     # Given a name, LiteRT maps the file, and dies if another one is copied over it.
-    content = Path(path).read_bytes()
+    content = Path(path).read_bytes() if content is None else content
     with notices_kept_back(), litert_errors(path):
         return Interpreter(model_content=content, num_threads=threads or cores)
+
+
+def checked_tensors(path: Path, metadata: Metadata, loaded) -> tuple[dict, dict]:
+    """The details of a file's input and output, which must be what it says of itself.
+
+    Raises:
+        UserError: if they are others.
+    """
+    inputs, outputs = loaded.get_input_details(), loaded.get_output_details()
+    if len(inputs) == len(outputs) == 1:
+        [source], [target] = inputs, outputs
+        given = tuple(target["shape"][3:]), np.dtype(target["dtype"]).name
+        wanted = (metadata.info.num_classes,), "float32"
+        if metadata.output == "labels":
+            wanted = (), "uint8"
+        image = len(source["shape"]), source["shape"][-1]
+        if given == wanted and image == (4, metadata.info.channels):
+            return source, target
+    raise UserError(
+        f"{path}: damaged: its tensors are not those of {metadata.output} for "
+        f"{metadata.info.num_classes} classes"
+    )
 
 
 def resize(loaded, height: int, width: int) -> None:

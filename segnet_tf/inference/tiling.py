@@ -169,7 +169,8 @@ def in_tiles(
 
     Args:
         image: (H, W, ...).
-        tiles: as `plan` gives them for this image.
+        tiles: as `plan` gives them for this image, or for a larger one: those that
+            exceed the image are `padded`.
         run: part of the image (h, w, ...) -> arrays (h, w, ...).
 
     Returns:
@@ -177,12 +178,16 @@ def in_tiles(
     """
     wholes = []
     for tile in tiles:
-        parts = [part[tile.inside] for part in run(image[tile.source])]
+        # Not the image as a whole, which may take much of the memory.
+        sides = (side.stop - side.start for side in tile.source)
+        source = padded(image[tile.source], *sides)
+        parts = [part[tile.inside] for part in run(source)]
         wholes = wholes or [
             np.empty((*image.shape[:2], *part.shape[2:]), part.dtype) for part in parts
         ]
         for whole, part in zip(wholes, parts, strict=True):
-            whole[tile.target] = part
+            place = whole[tile.target]
+            place[:] = part[: place.shape[0], : place.shape[1]]
     return wholes
 
 

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from segnet_tf.datasets import opening
-from segnet_tf.datasets.frames import frame_count, read_frames
+from segnet_tf.datasets.frames import frame_count, places, read_frames
 from segnet_tf.datasets.images import read_image
+from segnet_tf.datasets.opening import opened
 from segnet_tf.errors import UserError
 
 
@@ -80,3 +81,20 @@ def test_the_limit_on_pixels_can_be_raised(tmp_path, monkeypatch):
     assert read_image(tmp_path / "x.png").shape == (25, 40, 3)
     with pytest.raises(UserError, match="at least 1"):
         opening.allow_pixels(0)
+
+
+def test_masks_that_pillow_does_not_read_are_left_out(tmp_path):
+    """As GDAL writes them: one bit, photometric interpretation 4."""
+    tifffile = pytest.importorskip("tifffile")
+    path, pixels = tmp_path / "masked.tif", np.full((20, 30, 3), 7, np.uint8)
+    with tifffile.TiffWriter(path) as file:
+        file.write(pixels, photometric="rgb")
+        file.write(pixels[..., 0] > 0, photometric="minisblack", subfiletype=4)
+        file.write(pixels[:10] + 1, photometric="rgb")
+        file.write(pixels[::2, ::2] > 0, photometric="rgb", subfiletype=1)
+    assert frame_count(path) == 2
+    first, second = read_frames(path)
+    np.testing.assert_array_equal(first, pixels)
+    np.testing.assert_array_equal(second, pixels[:10] + 1)
+    with opened(path) as image:
+        assert places(image) == [0, 2] and image.size == (30, 20)

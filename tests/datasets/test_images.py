@@ -13,7 +13,7 @@ from conftest import ROOT
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from segnet_tf.datasets.images import read_image
+from segnet_tf.datasets.images import on_white, read_image
 from segnet_tf.datasets.masks import check_sizes, read_mask, read_pair
 from segnet_tf.errors import UserError
 
@@ -622,3 +622,28 @@ def test_a_thousand_mutated_files(tmp_path, capfd):
     assert slowest < 5
     # Both ends must have been reached, else the mutations are too mild or too wild.
     assert 200 < readable < 1800
+
+
+@pytest.mark.parametrize("height", [1, 63, 64, 65, 200])
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "RGBA", "LA", "CMYK", "I;16"])
+def test_strips_are_laid_on_white_as_the_whole_is(mode, height):
+    rng = np.random.default_rng(height)
+    image = Image.fromarray(rng.integers(0, 256, (height, 37, 4), np.uint8))
+    if mode == "I;16":
+        image = Image.fromarray(rng.integers(0, 2**16, (height, 37), np.uint16))
+        # Rounded to the nearest of 256 values.
+        whole = np.repeat(np.rint(np.asarray(image) / 257)[..., None], 3, axis=-1)
+    else:
+        image = image.convert("RGB").convert(mode) if mode == "P" else image
+        image = image if mode in ("P", "RGBA") else image.convert(mode)
+        if mode == "P":
+            image.info["transparency"] = bytes(range(256))
+        whole = image
+        if mode in ("P", "RGBA", "LA"):
+            seen = image.convert("RGBA")
+            white = Image.new("RGBA", image.size, "white")
+            whole = Image.alpha_composite(white, seen)
+        whole = np.asarray(whole.convert("RGB"))
+    found = on_white(image)
+    assert found.dtype == np.uint8 and not found.flags.writeable
+    assert_array_equal(found, whole)

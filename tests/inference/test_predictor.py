@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -180,6 +181,35 @@ def test_shipped_models_have_names(tmp_path, monkeypatch):
 
 def test_shipped_model_lies_beside_the_package():
     assert model_file.SHIPPED_MODEL == ROOT / "saved_models" / "segnet_lite_streets"
+
+
+def test_released_memory_comes_again_and_the_model_is_still_the_same(files, tmp_path):
+    path, image = tmp_path / "model.tflite", draw_scene(9, 3, 40, 56)[0]
+    shutil.copy(files / "logits.tflite", path)
+    runtime = open_runtime(path)
+    expected = runtime.run(image)
+    path.write_bytes(b"another file by now")
+    for _ in range(2):
+        runtime.release()
+        assert_array_equal(runtime.run(image), expected)
+
+
+def test_memory_is_released_after_tiles_alone(files, monkeypatch):
+    predictor, released = Predictor(files / "logits.tflite"), []
+    monkeypatch.setattr(
+        predictor,
+        "_runtime",
+        replace(predictor._runtime, release=lambda: released.append(1)),
+    )
+    image = draw_scene(9, 2, 200, 136)[0]
+    predictor.labels(image)
+    assert not released
+    monkeypatch.setattr(
+        "segnet_tf.inference.predictor.plan",
+        lambda *arguments, **options: plan(*arguments, **options, budget=8 * 120 * 100),
+    )
+    predictor.labels(image)
+    assert released
 
 
 # --- The command, with TensorFlow out of reach ---------------------------------------

@@ -8,7 +8,7 @@ from networks import network
 from numpy.testing import assert_array_equal
 
 from segnet_tf.inference.receptive_field import receptive_field
-from segnet_tf.inference.tiling import ReceptiveField, padded, plan
+from segnet_tf.inference.tiling import ReceptiveField, in_tiles, padded, plan
 from segnet_tf.models.networks import build
 
 SMALL = ReceptiveField(step=4, margin=8, channels=2)
@@ -71,6 +71,22 @@ def test_padding_mirrors_at_the_bottom_and_right():
     assert_array_equal(padded(image, 3, 4), expected)
     assert padded(image, 2, 3) is image
     assert padded(np.zeros((1, 1, 3), np.uint8), 16, 16).shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize("size", [(33, 50), (64, 64), (5, 3), (61, 97)])
+def test_tiles_that_exceed_the_image_are_as_if_it_had_been_padded(size, rng):
+    image = rng.integers(0, 256, (*size, 3), np.uint8)
+    grown = tuple(side + -side % 16 for side in size)
+    tiles = plan(*grown, SMALL, 1500)
+
+    def run(part):
+        assert all(side % SMALL.step == 0 for side in part.shape[:2])
+        return [part.cumsum(axis=0), part[..., 0]]
+
+    wholes = in_tiles(padded(image, *grown), tiles, run)
+    found = in_tiles(image, tiles, run)
+    for whole, part in zip(wholes, found, strict=True):
+        assert_array_equal(part, whole[: size[0], : size[1]])
 
 
 # --- How far a network looks ---------------------------------------------------------

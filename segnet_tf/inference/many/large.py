@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from segnet_tf.datasets.dataset import DatasetInfo
+from segnet_tf.datasets.frames import places
 from segnet_tf.datasets.opening import opened
 from segnet_tf.errors import UserError
 from segnet_tf.evaluation.overlays import line_scale, tinted
@@ -26,15 +27,15 @@ __all__ = ["is_large", "label_large"]
 def is_large(path: str) -> bool:
     """Whether a file is labelled in strips if it is not to be scaled.
 
-    That is so for TIFF files of one page that are larger than 67 megapixels, that say
-    where on the earth they lie, or that have several bands of more than 8 bits which
-    Pillow does not read.
+    That is so for TIFF files of one picture, beside which may be smaller copies of it
+    and masks, that are larger than 67 megapixels, that say where on the earth they lie,
+    or that have several bands of more than 8 bits which Pillow does not read.
     """
     if not path.lower().endswith((".tif", ".tiff")):
         return False
     try:
         with opened(path) as image:
-            if getattr(image, "n_frames", 1) != 1:
+            if len(places(image)) != 1:
                 return False
             tags = image.tag_v2  # pyright: ignore
             geo = any(tag in tags for tag in GEO_TAGS)

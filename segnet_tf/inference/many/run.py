@@ -1,7 +1,7 @@
 """One run over some files: it labels them, counts, reports, and sums up."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segnet_tf.console.progress import Progress
@@ -55,6 +55,7 @@ class Run:
         self.overwrite = overwrite
         self.counts = Counts()
         self.last: UserError | None = None
+        self._partly = False
         self.progress = Progress(1)
 
     def label_stills(self, label: Callable | None) -> None:
@@ -80,6 +81,7 @@ class Run:
                 self.fail(result)
             else:
                 self._tell(picture, result)
+            del result  # its pixels are not held while the next ones are read
 
     def label_large(self) -> None:
         """Labels the TIFF files that are read and written in strips."""
@@ -126,7 +128,10 @@ class Run:
             text = f"{found}, {self._shown(found.shares)}"
             if found.fault is not None:
                 self.progress.say(text)
-                self.fail(found.fault)
+                # Without a stamp it is in the table, but not done.
+                record = replace(picture, stamp=None)
+                self.record.add(record, found.size, found.shares, [target])
+                self.fail(found.fault, rest=True)
                 continue
             self.record.add(picture, found.size, found.shares, [target])
             self._count(picture, text, always=True)
@@ -147,14 +152,19 @@ class Run:
             raise fault
         self.fail(fault)
 
-    def fail(self, fault: UserError, counted: bool = True) -> None:
+    def fail(self, fault: UserError, counted: bool = True, rest: bool = False) -> None:
         """Reports what cannot be labelled; if it is all there is, that is the end.
 
         Args:
             fault: the reason.
             counted: whether it is about one of the sources.
+            rest: whether there are results of the rest of it.
         """
         self.counts.faults += 1
+        self._partly |= rest
+        if rest:
+            self.progress.say(str(fault), error=True)
+            return self.progress.step()
         self.last = fault
         if len(self.sources) > 1 or self.sources.faults or self.counts.done:
             self.progress.say(f"skipped: {fault}", error=True)
@@ -165,7 +175,7 @@ class Run:
         """Writes the table and the page of all results."""
         folder = self.results.folder
         # A process that was killed may have left neither.
-        good = self.counts.done or self.counts.before
+        good = self.counts.done or self.counts.before or self._partly
         if good or (folder / TABLE).exists() or (folder / PAGE).exists():
             rows = self.record.rows()
             write_table(folder / TABLE, rows, self.info)

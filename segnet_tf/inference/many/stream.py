@@ -29,7 +29,7 @@ THREADS = min(8, (os.cpu_count() or 1) + 2)
 
 IN_FLIGHT = 2**26
 """Pixels of the pictures that are being read, and of those that are being written. A
-larger picture is read or written alone."""
+larger picture is read, labelled and written alone."""
 
 Label = Callable[[Picture, np.ndarray, tuple[int, int]], np.ndarray]
 """Picture, the image at the network's size, the size before that -> probabilities."""
@@ -92,7 +92,8 @@ def overlapped(
         compute: item and that -> anything; in the calling thread, in order.
         finish: item and that -> the result; in threads.
         weight: of an item. No item is added to those that are being read, or to those
-            that are being finished, if together they would weigh more than `most`.
+            that are being finished, if together they would weigh more than `most`. An
+            item that weighs more by itself is finished before the next one is read.
         most: see `weight`.
 
     Yields:
@@ -106,9 +107,13 @@ def overlapped(
             items, lambda item: readers.submit(read, item), weight, most
         ):
             try:
-                yield item, compute(item, future.result())
+                pair = item, compute(item, future.result())
             except UserError as error:
-                yield item, error
+                pair = item, error
+            # Pixels are not held while the next ones are read.
+            del future
+            yield pair
+            del pair
 
     def finished(item: Item, value: Any) -> Value | UserError:
         return value if isinstance(value, UserError) else finish(item, value)
@@ -118,13 +123,16 @@ def overlapped(
         ThreadPoolExecutor(THREADS, "writer") as writers,
     ):
         try:
-            for (item, _), future in _ahead(
+            for pair, future in _ahead(
                 computed(readers),
                 lambda pair: writers.submit(finished, *pair),
                 lambda pair: weight(pair[0]),
                 most,
             ):
-                yield item, future.result()
+                result = pair[0], future.result()
+                del pair, future
+                yield result
+                del result
         except BaseException:
             # What has begun is finished, so that no result is half there.
             for pool in (readers, writers):
@@ -147,7 +155,13 @@ def _ahead(
             yield waiting.popleft()
         total += weight(item)
         waiting.append((item, start(item)))
-    yield from waiting
+        if weight(item) > most:
+            total = 0
+            del item
+            while waiting:
+                yield waiting.popleft()
+    while waiting:
+        yield waiting.popleft()
 
 
 def in_stream(
@@ -194,7 +208,11 @@ def in_stream(
         prediction = Prediction(plain, image, labels, *kept, notice)
         return finish(prediction) or prediction
 
-    for picture, result in overlapped(
-        pictures, read, compute, finished, lambda picture: picture.pixels
-    ):
-        yield replace(picture, image=None), result
+    def without_pixels(pair: tuple) -> tuple[Picture, Prediction | UserError]:
+        return replace(pair[0], image=None), pair[1]
+
+    # A loop would hold each prediction until the next one comes.
+    yield from map(
+        without_pixels,
+        overlapped(pictures, read, compute, finished, lambda picture: picture.pixels),
+    )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from segnet_tf.datasets.frames import MASK, REDUCED
 from segnet_tf.datasets.images import grey, on_white, scaled_to_bytes
 from segnet_tf.datasets.opening import most_pixels
 from segnet_tf.errors import UserError
@@ -186,6 +187,7 @@ class LargeTiff:
 
     def _faults(self) -> Iterator[tuple[str, bool]]:
         page, photometric = self._page, self._page.photometric
+        yield "several pictures: save each in a file of its own", self._pictures() > 1
         few = page.bitspersample in range(1, 8)
         yield "fewer than 8 bits: save it with 8", few
         kind = None if page.dtype is None else page.dtype.kind
@@ -221,6 +223,14 @@ class LargeTiff:
             "one piece, which would fill the memory: save it as a tiled TIFF",
             self._piece_bytes() > _MOST and not page.is_memmappable,
         )
+
+    def _pictures(self) -> int:
+        """How many pages are neither a smaller copy nor a mask; the first counts."""
+        others = (int(page.subfiletype) for page in self._pages()[1:])
+        return 1 + sum(not kind & (REDUCED | MASK) for kind in others)
+
+    def _pages(self) -> list[Any]:
+        return list(self._file.pages)
 
     def _piece_bytes(self) -> int:
         page, (height, width) = self._page, self.shape

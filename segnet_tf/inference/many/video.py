@@ -31,6 +31,9 @@ __all__ = ["DEVICES", "Labelled", "Video"]
 DEVICES = {"/dev/video": "v4l2"}
 """Beginning of a camera's name -> FFmpeg's name of its kind."""
 
+MOST_TIMES = 4
+"""The width of a legend as low as the frame is at most so many times the frame's."""
+
 
 @dataclass
 class Labelled:
@@ -186,9 +189,9 @@ class Video:
             drawn, pts, counts = draw(frame, both)
             found.size = drawn.shape[:2]
             found.counts += np.array(counts)
-            if panel is None or len(panel) != len(drawn):
+            if panel is None:  # all frames have one size, see `Copy`
                 panel = _panel(info, *drawn.shape[:2])
-            return np.concatenate([drawn, panel], axis=1), pts
+            return _beside(drawn, panel), pts
 
         return read, compute, finish
 
@@ -199,28 +202,50 @@ def upright(frame) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
 
 
-def _panel(info: DatasetInfo, height: int, width: int) -> np.ndarray:
-    """The legend of all classes, uint8 (height, w, 3), the same for each frame.
+def _beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Two pictures, uint8 (h, w, 3), beside each other; white fills the lower one."""
+    height = max(len(left), len(right))
+    padded = (
+        np.pad(part, [(0, height - len(part)), (0, 0), (0, 0)], constant_values=255)
+        for part in (left, right)
+    )
+    return np.concatenate([*padded], axis=1)
 
-    It has as many columns as it takes to show them all.
+
+def _panel(info: DatasetInfo, height: int, width: int) -> np.ndarray:
+    """The legend of all classes, uint8 (h, w, 3), the same for each frame.
+
+    It has as many columns as it takes to be no higher than the frame. If that made it
+    much wider than the frame, as one of 16 pixels, it may be higher: the picture of
+    both then has the shortest longer side.
     """
     entries = [(index, 0.0) for index in range(info.num_classes)]
     scale = line_scale(height, width)
-    for rows in range(len(entries), 0, -1):
-        parts = [
-            entries[start : start + rows] for start in range(0, len(entries), rows)
-        ]
-        keys = [legend(part, info, scale=scale, shown=False) for part in parts]
-        if max(key.height for key in keys) <= height:
-            break
-    panel = Image.new("RGB", (sum(key.width for key in keys), height), "white")
-    left = 0
+    panels = [
+        _columns(entries, rows, info, scale) for rows in range(len(entries), 0, -1)
+    ]
+    for panel in panels:
+        if panel.height <= height and panel.width <= MOST_TIMES * width:
+            return np.asarray(panel)
+
+    def longer_side(panel: Image.Image) -> int:
+        return max(panel.height, height, width + panel.width)
+
+    return np.asarray(min(panels, key=longer_side))
+
+
+def _columns(entries: list, rows: int, info: DatasetInfo, scale: float) -> Image.Image:
+    """A legend with so many classes in a column."""
+    keys = [
+        legend(entries[start : start + rows], info, scale=scale, shown=False)
+        for start in range(0, len(entries), rows)
+    ]
+    size = sum(key.width for key in keys), max(key.height for key in keys)
+    panel, left = Image.new("RGB", size, "white"), 0
     for key in keys:
-        # A frame lower than a line of text is left.
-        key.thumbnail((key.width, height))
         panel.paste(key, (left, 0))
         left += key.width
-    return np.asarray(panel)
+    return panel
 
 
 def _reason(error: Exception) -> str:

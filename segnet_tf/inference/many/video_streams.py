@@ -8,7 +8,7 @@ import numpy as np
 
 from segnet_tf.errors import UserError
 
-__all__ = ["Copy"]
+__all__ = ["Copy", "said_end"]
 
 
 class Copy:
@@ -28,6 +28,7 @@ class Copy:
         # Sound waits for the first frame: its size must be known before.
         self._early: list[Any] = []
         self._sized = False
+        self._first: int | None = None
         self._last: int | None = None
         self._step = 1
         self._shape: tuple[int, int] | None = None
@@ -49,6 +50,8 @@ class Copy:
                 if self._sized:
                     self._mux_sound()
             else:
+                if self._first is None and packet.dts is not None:
+                    self._first = packet.dts
                 yield from map(self._counted, packet.decode())
 
     def _counted(self, frame) -> Any:
@@ -68,8 +71,8 @@ class Copy:
         if self._corrupt:
             return f"{self._corrupt} of {self._read} frames are damaged"
         # An edit list leaves frames out and shortens the duration, too.
-        seconds = _seconds(stream, None if self._sound else self._source.duration)
-        short = seconds - (self._end - float(stream.start_time or 0) * stream.time_base)
+        first = (self._first or 0) * float(stream.time_base)
+        short = said_end(self._source, not self._sound, first) - self._end
         if not rate or short < 1.5 / rate or self._read >= stream.frames > 0:
             return None
         return f"it ends {short:.1f} s early, after {self._read} frames"
@@ -112,17 +115,34 @@ class Copy:
         self._target.mux(self._made.encode(None))
 
 
-def _seconds(stream, whole: int | None) -> float:
-    """How long a video says to be; 0 if it does not.
+def said_end(source, alone: bool, first: float) -> float:
+    """The time at which a video says that its pictures end; 0 if it does not.
 
     Args:
-        stream: of the pictures.
-        whole: duration of the file in microseconds; None: it says nothing of them.
+        source: the open file.
+        alone: whether there is nothing but pictures, so that the file's own duration
+            tells of them.
+        first: seconds at which the first picture is decoded, which may be before it is
+            shown.
     """
-    if stream.duration:
-        return float(stream.duration * stream.time_base)
-    if text := stream.metadata.get("DURATION"):
-        with suppress(ValueError):
-            hours, minutes, seconds = map(float, text.split(":"))
-            return 3600 * hours + 60 * minutes + seconds
-    return (whole or 0) / 1e6
+    stream, matroska = source.streams.video[0], "matroska" in source.format.name
+    start = float(stream.start_time or 0) * float(stream.time_base)
+    whole = (source.duration or 0) / 1e6 if alone else 0.0
+    if not matroska:
+        if stream.duration:
+            return start + float(stream.duration * stream.time_base)
+        # FLV files count from there.
+        return whole and min(start, first) + whole
+    # FFmpeg's writer counts from the time 0, mkvmerge from the first picture. Of other
+    # writers it is not known, and an intact file is not to be called damaged.
+    length = _clock_seconds(stream.metadata.get("DURATION", "")) or whole
+    counted = "_STATISTICS_WRITING_APP" in stream.metadata
+    return length + (start if counted or start < 0 else 0.0)
+
+
+def _clock_seconds(text: str) -> float:
+    """Seconds of a text such as 00:01:02.5; 0 if it is none."""
+    with suppress(ValueError):
+        hours, minutes, seconds = map(float, text.split(":"))
+        return 3600 * hours + 60 * minutes + seconds
+    return 0.0

@@ -11,6 +11,8 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
+from benchmarks.predict_large import draw_photo
+from benchmarks.predict_large import run as peak
 from segnet_tf.commands.predict import predict_files
 from segnet_tf.datasets.images import read_image
 from segnet_tf.datasets.synthetic import INFO, draw_scene
@@ -279,3 +281,50 @@ def test_268_megapixels_within_2_gib(tmp_path, scene):
     subprocess.run(list(map(str, command)), check=True)
     most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     assert most < 2 * 2**20, f"{most} KiB"
+
+
+@pytest.mark.parametrize("kinds", [(1,), (4,), (5, 1, 1), (4, 1, 5), (0,), (1, 2)])
+def test_smaller_copies_and_masks_beside_a_picture_do_not_count(
+    tmp_path, scene, kinds, monkeypatch
+):
+    """As in files that GDAL has added overviews to; 0 and 2 are pictures."""
+    path, several = tmp_path / "cog.tif", bool({0, 2} & {*kinds})
+    with tifffile.TiffWriter(path) as file:
+        file.write(scene, photometric="rgb", tile=(64, 64), extratags=GEO)
+        for kind in kinds:
+            small = scene[::4, ::4].copy()
+            small = small[..., 0] > 99 if kind & 4 else small
+            colours = "minisblack" if kind & 4 else "rgb"
+            file.write(small, photometric=colours, subfiletype=kind)
+    assert is_large(str(path)) != several
+    if several:
+        with pytest.raises(UserError, match="several pictures: save each"):
+            LargeTiff(str(path), 3, None)
+        return
+    predict_files([str(path)], MODEL, tmp_path / "out", native=True)
+    expected = Predictor(MODEL, native=True).labels(scene)
+    for name in ("labels", "overlay"):
+        with tifffile.TiffFile(tmp_path / f"out/cog_{name}.tif") as file:
+            [page] = file.pages
+            assert page.shape[:2] == scene.shape[:2]
+            for code, _, _, value, _ in GEO:
+                assert page.tags[code].value == value
+            if name == "labels":
+                np.testing.assert_array_equal(page.asarray(), expected)
+    tifffile.imwrite(tmp_path / "plain.tif", scene, photometric="rgb")
+    with tifffile.TiffWriter(tmp_path / "plain.tif", append=True) as file:
+        file.write(scene[::2, ::2].copy(), photometric="rgb", subfiletype=1)
+    assert not is_large(str(tmp_path / "plain.tif"))
+    monkeypatch.setattr(large, "IN_FLIGHT", 333 * 467 - 1)
+    assert is_large(str(tmp_path / "plain.tif"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("native, gib", [(False, 1.5), (True, 2)])
+def test_a_photo_of_108_megapixels(tmp_path, native, gib):
+    """Alone it takes seconds if it is scaled, and minutes if it is not."""
+    photo = tmp_path / "large.jpg"
+    draw_photo(photo, 108)
+    words = [photo, "--model", MODEL, "--output", tmp_path / "out"]
+    most = peak([*map(str, words), *["--native"] * native]).memory
+    assert most < gib, f"{most} GiB"

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -175,3 +176,45 @@ def test_what_has_begun_is_finished_if_the_rest_is_not_wanted():
     next(results)
     results.close()
     assert sorted(begun) == sorted(ended) and len(begun) < 20
+
+
+def test_what_is_heavy_is_done_alone_and_let_go():
+    """Nothing else is read, computed or finished meanwhile, and nothing is held."""
+    weights = [1, 9, 1, 1, 9, 9, 1]
+    held: list[weakref.ref] = []
+    running: set[int] = set()
+    together: list[tuple[int, ...]] = []
+
+    def begin(item):
+        running.add(item)
+        together.append(tuple(sorted(running)))
+
+    def read(item):
+        begin(item)
+        time.sleep(0.01)
+        if weights[item] == 9:
+            earlier = [ref for ref in held if ref() is not None]
+            assert len(earlier) <= stream.THREADS
+        pixels = np.zeros(3)
+        held.append(weakref.ref(pixels))
+        return pixels
+
+    def finish(item, pixels):
+        time.sleep(0.01)
+        running.discard(item)
+        return item, pixels
+
+    seen = []
+    for item, result in overlapped(
+        range(7), read, lambda item, value: value, finish, weights.__getitem__, 5
+    ):
+        assert result[0] == item
+        seen.append(item)
+        if weights[item] == 9:  # this one is all there is
+            assert sum(ref() is not None for ref in held) == 1
+        del result
+    assert seen == [*range(7)]
+    for group in together:
+        heavy = [item for item in group if weights[item] == 9]
+        # Light ones before it may still be written.
+        assert not heavy or group[-1] == heavy[0] and len(heavy) == 1

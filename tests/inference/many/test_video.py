@@ -18,6 +18,7 @@ from segnet_tf.inference.many import video as video_module
 from segnet_tf.inference.many.settings import Settings
 from segnet_tf.inference.many.smoothing import smoothed
 from segnet_tf.inference.many.video import Video, upright
+from segnet_tf.inference.many.video_streams import Copy, said_end
 from segnet_tf.inference.model_file import SHIPPED_MODEL
 from segnet_tf.inference.predictor import Predictor
 
@@ -225,3 +226,99 @@ def test_what_videos_do_not_have(tmp_path, monkeypatch, capsys):
     )
     said = capsys.readouterr().out
     assert "without contours and probabilities" in said
+
+
+def late(path, start: float, codec: str, sound: bool = False) -> None:
+    """COUNT frames, of which the first is shown so many seconds after the beginning."""
+    wide = draw_scene(2, 0, 96, 128 + COUNT)[0]
+    with av.open(str(path), "w") as made:
+        pictures = made.add_stream(codec, rate=25)
+        pictures.height, pictures.width, pictures.pix_fmt = 96, 128, "yuv420p"
+        tone = made.add_stream("aac", rate=44100, layout="mono") if sound else None
+        for index in range(COUNT):
+            part = np.ascontiguousarray(wide[:, index : index + 128])
+            frame = av.VideoFrame.from_ndarray(part, "rgb24")
+            frame.pts, frame.time_base = round(start * 25) + index, Fraction(1, 25)
+            made.mux(pictures.encode(frame))
+        made.mux(pictures.encode(None))
+        if tone is not None:
+            wave = np.zeros((1, 44100), np.float32)
+            frame = av.AudioFrame.from_ndarray(wave, "fltp", "mono")
+            frame.sample_rate, frame.pts = 44100, round(start * 44100)
+            made.mux(tone.encode(frame))
+            made.mux(tone.encode(None))
+
+
+def lost_of(path) -> str | None:
+    with av.open(str(path)) as source, av.open(f"{path}.x.mkv", "w") as target:
+        copy = Copy(source, target)
+        for _ in copy.decoded():
+            pass
+        return copy.lost()
+
+
+@pytest.mark.parametrize("start", [0, 4])
+@pytest.mark.parametrize(
+    "name", ["x.mkv", "x.mp4", "x.mov", "x.ts", "x.flv", "x.webm", "x.asf", "x.avi"]
+)
+def test_a_video_that_begins_late_is_whole(tmp_path, name, start):
+    codec = {"x.webm": "libvpx-vp9", "x.asf": "mpeg4", "x.avi": "mpeg4"}
+    late(tmp_path / name, start, codec.get(name, "libx264"))
+    assert lost_of(tmp_path / name) is None
+    if name in ("x.mkv", "x.mov"):
+        late(tmp_path / name, start, "libx264", sound=True)
+        assert lost_of(tmp_path / name) is None
+
+
+@pytest.mark.parametrize("start", [0, 4])
+@pytest.mark.parametrize("name", ["x.mkv", "x.flv"])
+def test_a_video_that_begins_late_and_is_cut_is_not(tmp_path, name, start):
+    late(tmp_path / name, start, "libx264", sound=name == "x.mkv")
+    with av.open(str(tmp_path / name)) as source:
+        packets = [packet for packet in source.demux(video=0) if packet.pos]
+    data = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(data[: packets[-6].pos])
+    assert "early" in (lost_of(tmp_path / name) or "")
+
+
+def test_mkvmerge_counts_from_the_first_picture():
+    stream = SimpleNamespace(
+        start_time=4000, time_base=Fraction(1, 1000), duration=None,
+        metadata={"DURATION": "00:00:02.000000000"},
+    )  # fmt: skip
+    source = SimpleNamespace(
+        streams=SimpleNamespace(video=[stream]),
+        format=SimpleNamespace(name="matroska,webm"), duration=2_000_000,
+    )  # fmt: skip
+    assert said_end(source, True, 4.0) == 2  # FFmpeg's writer: nothing may be missing
+    stream.metadata["_STATISTICS_WRITING_APP"] = "mkvmerge v80"
+    assert said_end(source, True, 4.0) == 6
+
+
+def test_a_damaged_video_alone_is_in_the_table_and_not_done(tmp_path, capsys):
+    film(tmp_path / "film.mkv")
+    data = (tmp_path / "film.mkv").read_bytes()
+    (tmp_path / "film.mkv").write_bytes(data[: len(data) * 6 // 10])
+    for _ in range(2):
+        faults = predict_files([str(tmp_path / "film.mkv")], MODEL, tmp_path / "out")
+        said = capsys.readouterr()
+        assert faults == 1 and said.err.count("film.mkv: damaged") == 1
+        assert "skipped" not in said.err and "done before" not in said.out
+        table = (tmp_path / "out/classes.csv").read_text().splitlines()
+        assert len(table) == 2 and "film," in table[1]
+        assert (tmp_path / "out/index.html").exists()
+
+
+@pytest.mark.parametrize(
+    "size, expected",
+    [((16, 16), (300, 300)), ((16, 320), (300, 450)), ((320, 16), (320, 200))],
+)
+def test_the_legend_of_a_tiny_video_is_not_a_ribbon(tmp_path, size, expected):
+    film(tmp_path / "film.mp4", sound=False, size=size)
+    predict_files([str(tmp_path / "film.mp4")], MODEL, tmp_path / "out")
+    with av.open(str(tmp_path / "out/film_overlay.mp4")) as found:
+        frame = next(found.decode(video=0)).to_ndarray(format="rgb24")
+    assert frame.shape[0] <= expected[0] and frame.shape[1] <= expected[1]
+    panel = frame[:, size[1] :].astype(int)
+    for colour in INFO.colours:
+        assert (np.abs(panel - colour).sum(axis=-1) < 90).sum() > 20
