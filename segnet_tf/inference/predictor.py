@@ -239,11 +239,7 @@ class Predictor:
             raise UserError(f"{os.fspath(paths)!r}: one path: give a list of paths")
         return self._stream(paths, on_error)
 
-    def _stream(
-        self,
-        paths: Iterable[str | os.PathLike],
-        on_error: Callable[[str, UserError], object] | None,
-    ) -> Iterator["Prediction"]:
+    def _stream(self, paths: Iterable, on_error) -> Iterator["Prediction"]:
         from segnet_tf.inference.many.reading import Reader
         from segnet_tf.inference.many.sources import Source
         from segnet_tf.inference.many.stream import in_stream

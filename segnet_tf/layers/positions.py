@@ -257,7 +257,7 @@ def _scatter(values, positions, height, width) -> tf.Tensor:
         "positions count through the whole batch: make them with "
         "MaxPoolingWithArgmax2D, or with include_batch_in_index=False",
     )
-    flat = tf.reshape(_in_batch(positions, size), [-1, 1])
+    flat = tf.reshape(_in_batch(positions, size, batch), [-1, 1])
     with tf.control_dependencies([] if in_each_image is None else [in_each_image]):
         dense = tf.scatter_nd(
             flat, tf.reshape(values, [-1]), count((batch, size))[None]
@@ -265,10 +265,11 @@ def _scatter(values, positions, height, width) -> tf.Tensor:
     return tf.reshape(dense, [batch, height, width, channels])
 
 
-def _in_batch(positions: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+def _in_batch(positions: tf.Tensor, size: tf.Tensor, batch) -> tf.Tensor:
     """Positions in images of so many values as positions in their batch, all int64.
 
-    One flat index over the whole batch is faster than (item, position) pairs.
+    Positions of one image serve a whole batch, too: sampled dropout pools once. One
+    flat index over the whole batch is faster than (item, position) pairs.
     """
-    first = tf.range(tf.shape(positions, tf.int64)[0]) * size
+    first = tf.range(tf.cast(batch, tf.int64)) * size
     return positions + first[:, None, None, None]

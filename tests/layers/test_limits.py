@@ -141,10 +141,23 @@ def test_positions_in_a_batch_have_64_bits(size, batch):
     random = np.random.default_rng(0)
     given = random.integers(0, size, (batch, 2, 3, 4))
     given[:, 0, 0, 0], given[:, -1, -1, -1] = 0, size - 1
-    found = positions._in_batch(tf.constant(given), tf.constant(size, tf.int64))
+    whole = tf.constant(size, tf.int64)
+    found = positions._in_batch(tf.constant(given), whole, batch)
     assert found.dtype == tf.int64
     expected = [[b * size + int(p) for p in given[b].ravel()] for b in range(batch)]
     assert found.numpy().reshape(batch, -1).tolist() == expected
+
+
+def test_positions_of_one_image_serve_a_batch():
+    """As sampled dropout does, which pools once."""
+    random = np.random.default_rng(2)
+    image = random.normal(size=(1, 6, 8, 3)).astype(np.float32)
+    values = random.normal(size=(5, 3, 4, 3)).astype(np.float32)
+    _, places = positions.max_pool(tf.constant(image), "argmax")
+    found = positions.unpool(tf.constant(values), places, "argmax", 6, 8)
+    for own, alone in zip(found, values, strict=True):
+        expected = positions.unpool(tf.constant(alone[None]), places, "argmax", 6, 8)
+        np.testing.assert_array_equal(own, expected[0])
 
 
 AT_THE_LIMIT = """
