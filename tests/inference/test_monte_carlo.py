@@ -236,9 +236,11 @@ def test_predict_and_evaluate_with_samples(tmp_path, run_command):
     assert (tmp_path / "e" / "reliability.png").is_file()
     # What would be written over is refused before anything is.
     Image.fromarray(image).save(tmp_path / "predictions" / "x_uncertainty.png")
-    clash = ("predict.py", "predictions/x_uncertainty.png", *predict[1:])
+    clash = ("predict.py", "--overwrite", *predict[1:])
     result = run_command(*clash, cwd=tmp_path, check=False)
-    assert result.returncode == 2 and "x_uncertainty.png is an input" in result.stderr
+    assert result.returncode == 2 and "x_uncertainty.png" in result.stderr
+    with Image.open(tmp_path / "predictions" / "x_uncertainty.png") as kept:
+        np.testing.assert_array_equal(np.asarray(kept), image)
 
 
 def test_sampling_loads_a_model_once(tmp_path, monkeypatch):
