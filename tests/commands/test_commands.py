@@ -102,7 +102,7 @@ def test_predict_writes_labels_and_overlay(run_folder, run_command, tmp_path):
     result = run_command(*arguments, cwd=tmp_path)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     results = {"a street_labels.png", "a street_overlay.png"}
-    assert names == results | {".done.jsonl", "classes.csv", "index.html"}
+    assert names == results | {".done.jsonl", ".lock", "classes.csv", "index.html"}
     with Image.open(tmp_path / "out" / "a street_labels.png") as labels:
         assert labels.mode == "P" and labels.size == (83, 61)
         ids = np.asarray(labels)
