@@ -22,7 +22,13 @@ from typing import IO, Any
 from segnet_tf.datasets.dataset import DatasetInfo
 from segnet_tf.errors import UserError
 from segnet_tf.files import replacing
-from segnet_tf.inference.many.inventory import RECORD, lines, stamp_of
+from segnet_tf.inference.many.inventory import (
+    RECORD,
+    Inventory,
+    hash_of,
+    lines,
+    stamp_of,
+)
 from segnet_tf.inference.many.reading import Picture
 
 __all__ = ["Record", "write_table"]
@@ -36,26 +42,18 @@ class Record:
     model with the same settings.
 
     Args:
-        folder: of the results; it need not exist.
+        inventory: of the folder of the results, just read.
         settings: whatever the results depend on, as JSON.
-
-    Raises:
-        UserError: if there is a record that cannot be read.
     """
 
     NAME = RECORD
 
-    def __init__(self, folder: Path, settings: dict[str, Any]):
-        self._folder, self._path = folder, folder / self.NAME
+    def __init__(self, inventory: Inventory, settings: dict[str, Any]):
+        self._folder = Path(inventory.folder)
+        self._path, self._done = self._folder / self.NAME, inventory.done
         self._settings = _digest(json.dumps(settings, sort_keys=True))
         self._file: IO[bytes] | None = None
         self._lock = Lock()
-        # Numbers of eight bytes: a hundred thousand take 12 MB.
-        self._done = {
-            _number(row["name"]): int(row["key"], 16)
-            for row in lines(folder)
-            if "key" in row
-        }
         self._added: set[int] = set()
         self._begun: set[str] = set()
 
@@ -63,7 +61,7 @@ class Record:
         """Whether it was labelled before."""
         if picture.stamp is None or not self._done:
             return False
-        return self._done.get(_number(picture.name)) == int(self._key(picture), 16)
+        return self._done.get(hash_of(picture.name)) == int(self._key(picture), 16)
 
     def has(self, picture: Picture, files: Iterable[str | Path]) -> bool:
         """Whether a picture was labelled before, and all its files are there."""
@@ -227,10 +225,6 @@ def _shown(name: str) -> str:
         lambda found: found[0].encode("unicode_escape").decode(),
         name,
     )
-
-
-def _number(name: str) -> int:
-    return int(_digest(name), 16)
 
 
 def _digest(text: str) -> str:

@@ -51,7 +51,7 @@ class Run:
         self.info: DatasetInfo = info
         chosen = settings.outputs, settings.format, settings.opacity
         self.results = Results(output, info, *chosen, settings.uncertainty)
-        self.record = Record(output, dependencies(predictor, settings))
+        self.record = Record(sources.inventory, dependencies(predictor, settings))
         self.overwrite = overwrite
         self.counts = Counts()
         self.last: UserError | None = None

@@ -17,7 +17,7 @@ from segnet_tf.commands import predict
 from segnet_tf.datasets.synthetic import INFO
 from segnet_tf.errors import UserError
 from segnet_tf.inference.many import labeller, record
-from segnet_tf.inference.many.inventory import lines
+from segnet_tf.inference.many.inventory import Inventory, lines
 from segnet_tf.inference.many.reading import Picture
 from segnet_tf.inference.many.record import Record
 from segnet_tf.inference.many.results import Results
@@ -178,7 +178,9 @@ def test_a_record_that_cannot_be_written(photo, tmp_path, monkeypatch):
     short = SimpleNamespace(write=lambda line: len(line) - 1, close=lambda: None)
     monkeypatch.setattr(record.Record, "_opened", lambda self: short)
     with pytest.raises(UserError, match="cannot be written"):
-        Record(tmp_path, {}).add(Picture.at(Source("x.png", "x")), (1, 1), [], [])
+        Record(Inventory(tmp_path), {}).add(
+            Picture.at(Source("x.png", "x")), (1, 1), [], []
+        )
 
 
 def test_the_end_of_a_full_disk_keeps_what_is_done(photo, monkeypatch):

@@ -172,7 +172,7 @@ def test_many_targets_are_compared_in_little_time(photo):
     sources = Sources(["in"], "out")
     chosen = Results(Path("out"), INFO)
     started = time.process_time()
-    refuse_lost(sources, chosen, Record(Path("out"), {}), False, False)
+    refuse_lost(sources, chosen, Record(sources.inventory, {}), False, False)
     # 0.2 s on a machine that does nothing else.
     assert time.process_time() - started < 1
 
