@@ -41,7 +41,7 @@ from segnet_tf.datasets.masks import check_sizes
 from segnet_tf.datasets.paths import SPLITS, stem
 from segnet_tf.datasets.reading import Reading
 from segnet_tf.datasets.samples import Labelled, Sample, labelled
-from segnet_tf.datasets.value_range import found_range
+from segnet_tf.datasets.value_range import found_range, range_line
 from segnet_tf.errors import UserError
 
 __all__ = ["SPLITS", "load"]
@@ -184,8 +184,7 @@ class _Reader:
         """How values were interpreted in all that has been read."""
         lines = []
         if self._info.value_range:
-            low, high = self._info.value_range
-            lines.append(f"more than 8 bits: {low:.5g} is black, {high:.5g} is white")
+            lines.append(range_line(self._info.value_range))
         lines += self._labelled.remarks()
         lines += more_pages(
             path for sample in self._samples for path in (sample.image, sample.labels)

@@ -5,13 +5,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from segnet_tf.datasets.finding import Found
-from segnet_tf.datasets.opening import opened
+from segnet_tf.datasets.frames import frame_count
 from segnet_tf.datasets.paths import is_image
 from segnet_tf.errors import UserError
 
 __all__ = ["elsewhere", "more_pages"]
-
-_SUBFILE_TYPE = 254  # TIFF's tag of a page; bit 0: a smaller copy, bit 2: a mask
 
 _SHOWN = 3  # folders in a line
 
@@ -84,12 +82,7 @@ def more_pages(paths: Iterable[Path]) -> list[str]:
 
 def _has_more_pages(path: Path) -> bool:
     try:
-        with opened(path) as image:
-            for page in range(1, getattr(image, "n_frames", 1)):
-                image.seek(page)
-                if not getattr(image, "tag_v2", {}).get(_SUBFILE_TYPE, 0) & 5:
-                    return True
+        return frame_count(path) > 1
     except UserError:
         # The file itself is reported where all files are read.
-        pass
-    return False
+        return False

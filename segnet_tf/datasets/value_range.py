@@ -17,6 +17,7 @@ __all__ = [
     "fills_little",
     "found_range",
     "other_range",
+    "range_line",
     "range_lines",
     "range_of",
     "share_outside",
@@ -84,6 +85,11 @@ def range_of(values: np.ndarray) -> tuple[float, float]:
     return low, high if high > low else low + 1
 
 
+def range_line(value_range: tuple[float, float]) -> str:
+    """How images of more than 8 bits are scaled."""
+    return "more than 8 bits: {:.5g} is black, {:.5g} is white".format(*value_range)
+
+
 def range_lines(split: Split, trained: DatasetInfo | None) -> list[str]:
     """How images are scaled, and how that differs from a model's training images.
 
@@ -93,7 +99,7 @@ def range_lines(split: Split, trained: DatasetInfo | None) -> list[str]:
     """
     lines, own = [], split.info.value_range
     if own:
-        lines.append("more than 8 bits: {:.5g} is black, {:.5g} is white".format(*own))
+        lines.append(range_line(own))
     if trained and trained.value_range != own:
         lines.append(
             f"warning: these images {_scale(own)}, but the model's training images "

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from segnet_tf.errors import UserError
-from segnet_tf.inference.many.naming import Kept
+from segnet_tf.inference.many.naming import Kept, hash_of, real_folder
 
-__all__ = ["RECORD", "Elsewhere", "Inventory", "Stamp", "hash_of", "lines", "stamp_of"]
+__all__ = ["RECORD", "Elsewhere", "Inventory", "Stamp", "lines", "stamp_of"]
 
 RECORD = ".done.jsonl"
 """The file that a folder of results is known by."""
@@ -138,7 +138,6 @@ class Elsewhere:
     def __init__(self):
         self._files: set[int] = set()
         self._any: dict[str, bool] = {}
-        self._real = cache(_real)
 
     def among(self, folder: str, names: list[str]) -> list[str]:
         """The names of the files in a folder that are results.
@@ -146,7 +145,7 @@ class Elsewhere:
         Raises:
             UserError: if there is a record that cannot be read.
         """
-        real = self._real(folder)
+        real = real_folder(folder)
         if not self._read(real):
             return []
         return [
@@ -162,7 +161,7 @@ class Elsewhere:
                 for row in lines(folder):
                     for name, stamp in row["files"].items():
                         inside, last = os.path.split(os.path.join(folder, name))
-                        place = os.path.join(self._real(inside), last)
+                        place = os.path.join(real_folder(inside), last)
                         note = self._files.discard if stamp == [] else self._files.add
                         note(hash_of(place))
             if above != folder and self._read(above):
@@ -175,12 +174,3 @@ def _digest(stamp: Sequence[int]) -> int:
 
 
 _ABSENT = _digest(())
-
-
-def _real(folder: str) -> str:
-    return os.path.realpath(folder)
-
-
-def hash_of(name: str) -> int:
-    """What stands for the name of a file, or of results, while the process runs."""
-    return hash(os.path.normcase(name))

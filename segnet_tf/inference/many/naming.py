@@ -16,7 +16,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["FRAMES", "MOVING", "Group", "Kept", "Member", "each_once", "told_apart"]
+__all__ = [
+    "FRAMES",
+    "MOVING",
+    "Group",
+    "Kept",
+    "Member",
+    "each_once",
+    "hash_of",
+    "real_folder",
+    "told_apart",
+]
 
 FRAMES = "_frames"
 """After the name of a file: the folder of its frames' results, if it has several."""
@@ -52,14 +62,15 @@ def _members(groups: Iterable[Group]) -> Iterator[Member]:
 
 
 @cache
-def _real(folder: str) -> str:
+def real_folder(folder: str) -> str:
+    """A folder without the links on its way, as they were when `Kept` was made."""
     return os.path.realpath(folder)
 
 
 def _place(path: str) -> str:
     """A file's only name: links in its folder's path are followed, its own is not."""
     folder, name = os.path.split(path)
-    return os.path.join(_real(folder), name)
+    return os.path.join(real_folder(folder), name)
 
 
 @dataclass
@@ -76,7 +87,7 @@ class Kept:
 
     def __post_init__(self):
         # Links may have changed since the last time.
-        _real.cache_clear()
+        real_folder.cache_clear()
 
     def add(self, path: str, name: str, frame: int | None = None) -> None:
         """Notes a name; the last one of a file counts, and the last file of a name.
@@ -89,10 +100,10 @@ class Kept:
         place = _place(path)
         owner = hash(place)
         self._stems.add(hash(os.path.splitext(place)[0]))
-        self.owners[_hash(name)] = owner
+        self.owners[hash_of(name)] = owner
         if frame is not None:
             name = os.path.dirname(name).removesuffix(FRAMES)
-            self.owners[_hash(name)] = owner
+            self.owners[hash_of(name)] = owner
         elif FRAMES + os.sep in name:
             self.folders.update(_folders_of(os.path.normcase(name)))
         self._names[owner] = name
@@ -103,7 +114,7 @@ class Kept:
             return None
         place = hash(_place(member.path))
         name = self._names.get(place)
-        return name if name and self.owners[_hash(name)] == place else None
+        return name if name and self.owners[hash_of(name)] == place else None
 
     def has_sibling(self, place: str) -> bool:
         """Whether there is a file that differs in its suffix alone."""
@@ -234,7 +245,7 @@ def _names(groups: list[Group], kept: Kept) -> dict[Member, str]:
     growing = {
         member: _Growing(member)
         for member in _members(groups)
-        if _hash(member.base) in shared and kept.name(member) is None
+        if hash_of(member.base) in shared and kept.name(member) is None
     }
     taken = (set(hashes.tolist()) - shared) | kept.owners.keys()
     siblings = Counter(os.path.splitext(one.place)[0] for one in growing.values())
@@ -252,9 +263,9 @@ def _names(groups: list[Group], kept: Kept) -> dict[Member, str]:
     stuck = {id(one) for one in clashes}
     for member in sorted(growing, key=lambda one: growing[one].place):
         if id(growing[member]) in stuck:
-            used = taken | {_hash(name) for name in named.values()}
+            used = taken | {hash_of(name) for name in named.values()}
             free = (
-                name for name in _numbered(named[member]) if _hash(name) not in used
+                name for name in _numbered(named[member]) if hash_of(name) not in used
             )
             named[member] = next(free)
     return named
@@ -266,7 +277,7 @@ def _settled(groups: list[Group], kept: Kept) -> tuple[dict[Member, str], array]
     for member in _members(groups):
         name = kept.name(member)
         if name is None:
-            free.append(_hash(member.base))
+            free.append(hash_of(member.base))
         elif name != member.base:
             named[member] = name
     return named, free
@@ -274,12 +285,13 @@ def _settled(groups: list[Group], kept: Kept) -> tuple[dict[Member, str], array]
 
 def _clashing(growing: Iterable[_Growing], taken: set[int]) -> Iterator[_Growing]:
     growing = list(growing)
-    hashes = Counter(_hash(one.name) for one in growing)
+    hashes = Counter(hash_of(one.name) for one in growing)
     for one in growing:
-        found = _hash(one.name)
+        found = hash_of(one.name)
         if hashes[found] > 1 or found in taken:
             yield one
 
 
-def _hash(name: str) -> int:
+def hash_of(name: str) -> int:
+    """What stands for the name of a file, or of results, while the process runs."""
     return hash(os.path.normcase(name))

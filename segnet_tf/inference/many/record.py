@@ -25,10 +25,10 @@ from segnet_tf.files import replacing
 from segnet_tf.inference.many.inventory import (
     RECORD,
     Inventory,
-    hash_of,
     lines,
     stamp_of,
 )
+from segnet_tf.inference.many.naming import hash_of
 from segnet_tf.inference.many.reading import Picture
 
 __all__ = ["Record", "write_table"]
@@ -46,11 +46,9 @@ class Record:
         settings: whatever the results depend on, as JSON.
     """
 
-    NAME = RECORD
-
     def __init__(self, inventory: Inventory, settings: dict[str, Any]):
         self._folder = Path(inventory.folder)
-        self._path, self._done = self._folder / self.NAME, inventory.done
+        self._path, self._done = self._folder / RECORD, inventory.done
         self._settings = _digest(json.dumps(settings, sort_keys=True))
         self._file: IO[bytes] | None = None
         self._lock = Lock()
