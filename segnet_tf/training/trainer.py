@@ -1,8 +1,7 @@
 """Training: takes a frozen configuration and writes a folder of results."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +26,8 @@ from segnet_tf.datasets.storage.caching import cache_remarks, remembered_bytes
 from segnet_tf.evaluation.evaluate import evaluate, score_table, write_metrics
 from segnet_tf.inference.model_file import load_model, save_model
 from segnet_tf.layers.batch_norm import recalibrate_batch_norm
+from segnet_tf.layers.devices import has_gpu
+from segnet_tf.training.arithmetic import make_deterministic, precision
 from segnet_tf.training.augmentation import augment
 from segnet_tf.training.building import compiled
 from segnet_tf.training.callbacks import (
@@ -76,6 +77,8 @@ def train(
     """
     replicas = replicas or Replicas()
     replicas.check(config)
+    if config.run.deterministic:
+        make_deterministic(config)
     keras.utils.set_random_seed(config.run.seed)
     train_split = _split(config, config.data.train_split, config.folder)
     # The model file stores the size: predictions scale images to it.
@@ -85,8 +88,6 @@ def train(
     if val_split:
         _warn_of_overlap(train_split, val_split)
     asked, config = config, planned(config, len(train_split))
-    if config.run.deterministic:
-        tf.config.experimental.enable_op_determinism()
     find = Run.resumed if resume else Run.new
     with closing(find(config, output, writes=replicas.is_chief)) as run:
         replicas.compare(run.epoch, run.step, run.folder)
@@ -95,7 +96,7 @@ def train(
         if not asked.optimization.epochs:
             print("so many epochs for so many images; --epochs sets another number")
         if not _is_over(config, run):
-            with _precision(config), replicas.losses():
+            with precision(config), replicas.losses():
                 _fit(config, run, train_split, val_split, steps, replicas)
         if replicas.is_chief:
             _finish(config, run, train_split, val_split)
@@ -153,20 +154,6 @@ def _say_plan(config, run, train_split, val_split, steps) -> None:
     print(f"results go to {run.folder}/")
 
 
-@contextmanager
-def _precision(config: TrainConfig) -> Iterator[None]:
-    """Inside, new layers compute in half precision if the configuration says so."""
-    before = keras.config.dtype_policy()
-    if config.run.mixed_precision:
-        # CPUs have bfloat16, which needs no loss scaling; GPUs are fast in float16.
-        half = "float16" if tf.config.list_physical_devices("GPU") else "bfloat16"
-        keras.config.set_dtype_policy(f"mixed_{half}")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
 def _fit(config, run, train_split, val_split, steps, replicas) -> None:
     if val_split:
         _read_once(val_split)
@@ -176,7 +163,7 @@ def _fit(config, run, train_split, val_split, steps, replicas) -> None:
             model = compiled(config, train_split, steps * config.optimization.epochs)
         else:
             decay_kernels_only(model.optimizer)
-    if not tf.config.list_physical_devices("GPU"):
+    if not has_gpu():
         say_memory(model, config, remembered_bytes(train_split, config.data.cache))
     run.begin(config)
     # Keras' epochs are of one length, so what is left of a begun one is a fit of its

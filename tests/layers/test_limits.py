@@ -17,6 +17,7 @@ from numpy.testing import assert_array_equal
 import segnet_tf
 from segnet_tf.errors import UserError
 from segnet_tf.layers import MaxPoolingWithArgmax2D, MaxUnpooling2D, limits, positions
+from segnet_tf.layers.devices import has_gpu
 
 MODES = positions.POOLING_MODES
 LIMIT = 2**31 - 1
@@ -129,7 +130,9 @@ def test_a_graph_has_a_check_only_if_it_needs_one(mode, size):
 
     operations = call.get_concrete_function().graph.get_operations()
     checks = sum(operation.type == "Assert" for operation in operations)
-    assert checks == (0 if None not in size else 2)
+    # A GPU has no kernel for "input", which makes a "window" of it in each layer.
+    layers = 3 if mode == "input" and has_gpu() else 2
+    assert checks == (0 if None not in size else layers)
 
 
 @pytest.mark.parametrize(
