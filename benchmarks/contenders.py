@@ -19,7 +19,7 @@ __all__ = ["CONTENDERS", "SIZE", "Contender", "prepare"]
 
 SIZE = (384, 480)
 CLASSES = 11
-CALIBRATION_IMAGES = 100
+CALIBRATION_IMAGES = 8
 
 Run = Callable[[np.ndarray], np.ndarray | None]
 Load = Callable[[Path, int], tuple[Run, int]]

@@ -61,6 +61,7 @@ SECTIONS = {
 
 TRAINING = """Mean cross-entropy of the pixels, AdamW, float32. Ours is a step of
 `train.py`, in the pooling mode "input".
+
 """
 
 
@@ -212,11 +213,11 @@ def _roofline(found: dict) -> str:
     peaks = found["peaks"]
     text = f"{ROOFLINE}\n{_conditions(found)}\n\n"
     units = {
-        "float32_gflops": "float32 matrix product, GFLOP/s",
-        "int8_gops": "int8 matrix product, GOP/s",
+        "float32_gflops": "float32 matrix product (TensorFlow), GFLOP/s",
+        "int8_gops": "int8 matrix product (LiteRT), GOP/s",
         "bandwidth_gb": "memory, GB/s",
     }
-    rows = [[units[key], f"{value:,.0f}"] for key, value in peaks.items() if value]
+    rows = [[units[key], f"{value:,.0f}"] for key, value in peaks.items()]
     text += _table(["measured peak", ""], rows) + "\n"
     head = ["network", "GFLOP", "MB moved", "bound, ms", "engine", "ms", "share"]
     rows = []

@@ -66,7 +66,7 @@ def test_the_least_time_takes_the_larger_of_both():
 
 
 def test_shares_need_times_of_the_same_network(tmp_path):
-    peaks = {"float32_gflops": 100, "int8_gops": None, "bandwidth_gb": 10}
+    peaks = {"float32_gflops": 100, "int8_gops": 400, "bandwidth_gb": 10}
     with pytest.raises(UserError, match="benchmarks.peers"):
         roofline.shares("segnet_lite", tmp_path, peaks)
     rows = [
@@ -77,13 +77,15 @@ def test_shares_need_times_of_the_same_network(tmp_path):
     ]
     (tmp_path / "small.json").write_text(json.dumps({"contenders": rows}))
     found = roofline.shares("segnet_lite", tmp_path, peaks)
-    [engine] = found["engines"]
-    assert engine["engine"] == "a"
+    int8, float32 = found["engines"]
+    assert (int8["engine"], float32["engine"]) == ("b", "a")
     at_least = 1e3 * max(found["flops"] / 1e11, found["bytes"] / 1e10)
-    assert at_least <= engine["bound_ms"] <= at_least * 2
+    assert at_least <= float32["bound_ms"] <= at_least * 2
+    assert int8["bound_ms"] == pytest.approx(float32["bound_ms"] / 4, abs=0.01)
 
 
 def test_rates_are_those_of_a_machine():
     assert 1e8 < roofline.bandwidth(1, mebibytes=8) < 1e13
     slow = roofline.best_rate(1e6, lambda: np.linalg.norm(np.ones(10**6)), repeats=2)
     assert 1e6 < slow < 1e12
+    assert 1e6 < roofline.int8_ops(1, side=64) < 1e14

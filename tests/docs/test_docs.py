@@ -187,6 +187,9 @@ def test_named_files_and_modules_are_there(page):
             assert (ROOT / code).exists(), f"{code}: not there"
         elif DOTTED.fullmatch(code):
             assert resolves(code), f"{code}: not there"
+        for word in code.split():
+            if word.startswith("tests/"):
+                assert (ROOT / word.split("::")[0]).exists(), f"{word}: not there"
 
 
 def resolves(name: str) -> bool:
