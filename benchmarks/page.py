@@ -18,6 +18,9 @@ __all__ = ["RESULTS", "SCALING", "write"]
 
 RESULTS = Path("benchmarks/results/peers")
 SCALING = Path("benchmarks/results/scaling.json")
+FINDINGS = Path("benchmarks/results/findings.md")
+"""What the figures mean, written by hand; it comes first."""
+
 PAGE = Path("docs/benchmarks.md")
 QUIET = 0.1
 """Cores that others may use before the page warns."""
@@ -100,7 +103,8 @@ def write(results: Path = RESULTS, page: Path | None = None) -> None:
             else benchmarks.md in the folder.
     """
     page = page or (PAGE if results == RESULTS else results / PAGE.name)
-    parts = [HEADER]
+    findings = results.with_name(FINDINGS.name)
+    parts = [HEADER, findings.read_text()] if findings.exists() else [HEADER]
     for name, (title, command) in SECTIONS.items():
         file = results / f"{name}.json"
         if file.exists():
