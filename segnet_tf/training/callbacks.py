@@ -22,13 +22,10 @@ class Restored(keras.callbacks.Callback):
     def __init__(self, run: Run):
         super().__init__()
         self.run = run
-        self.is_set = False
 
     def on_epoch_begin(self, epoch, logs=None):
         # Keras has just made the metrics, or set them to zero.
-        if not self.is_set:
-            self.run.restore(self.model)
-        self.is_set = True
+        self.run.restore(self.model)
 
 
 class RunCheckpoint(keras.callbacks.Callback):

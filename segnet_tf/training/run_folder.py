@@ -199,9 +199,14 @@ class Run:
             raise UserError(line) from error
 
     def restore(self, model: keras.Model) -> None:
-        """Sets what Keras leaves out of a checkpoint, once its metrics exist."""
+        """Sets what Keras leaves out of the checkpoint that the run goes on from.
+
+        It happens once, when the metrics exist: a later epoch has its own, and setting
+        those takes all processes of a run.
+        """
         if self._checkpoint is not None:
             self._checkpoint.restore(model)
+            self._checkpoint = None
 
     def save_step(self, model: keras.Model, step: int) -> None:
         """Writes a checkpoint inside an epoch.
@@ -238,7 +243,6 @@ class Run:
         newest = write_checkpoint(folder, model, rows, state, step)
         for old in checkpoints(newest.path.parent)[:-KEPT]:
             old.path.unlink()
-        self._checkpoint = newest
 
 
 def _differing(config: TrainConfig, stored: dict) -> list[str]:

@@ -16,6 +16,7 @@ from conftest import ROOT
 from segnet_tf.errors import UserError
 from segnet_tf.files import replacing
 from segnet_tf.models import SegNetBasic
+from segnet_tf.training.checkpoint import Checkpoint
 from segnet_tf.training.config import TrainConfig
 from segnet_tf.training.optimizers import build_optimizer, decay_kernels_only
 from segnet_tf.training.run_folder import Run
@@ -98,6 +99,24 @@ def test_steps_inside_an_epoch(tmp_path):
     assert (again.epoch, again.step, again.rows) == (1, 3, [ROW])
     names = {path.name for path in (tmp_path / "checkpoint").iterdir()}
     assert names == {"epoch-00001.keras", "epoch-00001-step-000003.keras"}
+
+
+def test_a_checkpoint_is_restored_once(tmp_path, monkeypatch):
+    """In a later epoch, workers without a part in it would wait for the others."""
+    run = begun(tmp_path)
+    run.save_step(tiny(), 7)
+    run.close()
+    restored = []
+    monkeypatch.setattr(
+        Checkpoint, "restore", lambda own, model: restored.append(own.step)
+    )
+    for writes in (True, False):
+        run = Run.resumed(CONFIG, str(tmp_path), writes)
+        run.restore(tiny())
+        run.save_step(tiny(), 9)
+        run.restore(tiny())
+        run.close()
+    assert restored == [7, 9]
 
 
 def test_two_processes_in_one_folder(tmp_path):
