@@ -18,7 +18,7 @@ __all__ = ["RESULTS", "SCALING", "write"]
 
 RESULTS = Path("benchmarks/results/peers")
 SCALING = Path("benchmarks/results/scaling.json")
-FINDINGS = Path("benchmarks/results/findings.md")
+FINDINGS = Path("benchmarks/findings.md")
 """What the figures mean, written by hand; it comes first."""
 
 PAGE = Path("docs/benchmarks.md")
@@ -103,7 +103,7 @@ def write(results: Path = RESULTS, page: Path | None = None) -> None:
             else benchmarks.md in the folder.
     """
     page = page or (PAGE if results == RESULTS else results / PAGE.name)
-    findings = results.with_name(FINDINGS.name)
+    findings = results.parents[1] / FINDINGS.name
     parts = [HEADER, findings.read_text()] if findings.exists() else [HEADER]
     for name, (title, command) in SECTIONS.items():
         file = results / f"{name}.json"
