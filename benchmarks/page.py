@@ -103,7 +103,7 @@ def write(results: Path = RESULTS, page: Path | None = None) -> None:
             else benchmarks.md in the folder.
     """
     page = page or (PAGE if results == RESULTS else results / PAGE.name)
-    findings = results.parents[1] / FINDINGS.name
+    findings = results.resolve().parents[1] / FINDINGS.name
     parts = [HEADER, findings.read_text()] if findings.exists() else [HEADER]
     for name, (title, command) in SECTIONS.items():
         file = results / f"{name}.json"

@@ -12,6 +12,7 @@ its error. Without a GPU it ends with one line.
 import argparse
 import itertools
 import time
+from functools import cache
 from pathlib import Path
 from statistics import median
 
@@ -25,7 +26,7 @@ from segnet_tf.datasets.reading import Reading
 from segnet_tf.datasets.synthetic import draw_scene
 from segnet_tf.errors import UserError
 from segnet_tf.files import write_json
-from segnet_tf.models.networks import NETWORKS
+from segnet_tf.layers.devices import has_gpu
 from segnet_tf.training.arithmetic import precision
 from segnet_tf.training.building import compiled
 from segnet_tf.training.config import TrainConfig
@@ -48,7 +49,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5, help="timed ones [5]")
     parser.add_argument("--out", type=Path, help="JSON file of the results")
     arguments = parser.parse_args()
-    if not tf.config.list_physical_devices("GPU"):
+    if not has_gpu():
         raise UserError("TensorFlow sees no GPU: pip install 'tensorflow[and-cuda]'")
     print("| network | positions | precision | XLA | images/s | peak, GiB |")
     print("|---|---|---|---|---|---|")
@@ -69,6 +70,15 @@ def device() -> str:
     return tf.config.experimental.get_device_details(gpu)["device_name"]
 
 
+@cache
+def batch(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The images and labels that a network trains on."""
+    batch_size, size = BATCHES[name]
+    scenes = [draw_scene(seed, 0, *size) for seed in range(batch_size)]
+    images, labels = (np.stack(each) for each in zip(*scenes, strict=True))
+    return images.astype("float32"), labels
+
+
 def measured(name: str, mode: str, mixed: bool, xla: bool, arguments) -> dict:
     """Images a second and GiB of one choice, or its error."""
     keras.backend.clear_session()
@@ -81,12 +91,9 @@ def measured(name: str, mode: str, mixed: bool, xla: bool, arguments) -> dict:
         class_weights="none",
         mixed_precision=mixed,
         jit_compile=xla,
-        **({"pooling_mode": mode} if NETWORKS[name].unpools else {}),
+        pooling_mode=mode,
     )
-    scenes = [draw_scene(seed, 0, *size) for seed in range(batch_size)]
-    images, labels = (np.stack(each) for each in zip(*scenes, strict=True))
-    batch = (images.astype("float32"), labels.astype("uint8"))
-    batches = tf.data.Dataset.from_tensors(batch).repeat().prefetch(2)
+    batches = tf.data.Dataset.from_tensors(batch(name)).repeat().prefetch(2)
     split = registry.load("synthetic", "val", None, 3, Reading())
     seconds = Epochs()
     try:

@@ -240,8 +240,8 @@ class Run:
 
     def _write(self, model: keras.Model, rows: list[dict], state: dict, step=0) -> None:
         folder = self.folder / "checkpoint"
-        newest = write_checkpoint(folder, model, rows, state, step)
-        for old in checkpoints(newest.path.parent)[:-KEPT]:
+        write_checkpoint(folder, model, rows, state, step)
+        for old in checkpoints(folder)[:-KEPT]:
             old.path.unlink()
 
 

@@ -15,6 +15,7 @@ from networks import SMALL, small, street, trainable_parameters
 from segnet_tf.datasets import camvid
 from segnet_tf.export.xnnpack import xnnpack_model
 from segnet_tf.inference.model_file import read_labels, save_model
+from segnet_tf.layers.devices import has_gpu
 from segnet_tf.layers.normalization import LocalResponseNormalization
 from segnet_tf.layers.pooling import MaxPoolingWithArgmax2D, MaxUnpooling2D
 from segnet_tf.models import SegNet, SegNetBasic, SegNetLite
