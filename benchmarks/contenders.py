@@ -11,13 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
+from segnet_tf.console.quiet import import_tensorflow
 from segnet_tf.inference.model_file import SHIPPED_MODEL
 from segnet_tf.inference.runtimes import open_runtime
 from segnet_tf.models.networks import NETWORKS
 
-__all__ = ["CONTENDERS", "SIZE", "Contender", "prepare"]
+__all__ = ["CONTENDERS", "GROUPS", "SIZE", "Contender", "prepare"]
 
 SIZE = (384, 480)
+GROUPS = {"small": "segnet_lite", "segnet": "segnet", "segnet_basic": "segnet_basic"}
+"""Group of forward passes -> the network of ours in it that every engine runs."""
+
 CLASSES = 11
 CALIBRATION_IMAGES = 8
 """Ranges change no time, and each image of SegNet takes seconds."""
@@ -67,9 +71,7 @@ def prepare(folder: Path, networks: Sequence[str]) -> None:
 
 
 def _prepare(network: str, folder: Path) -> None:
-    import torch
-
-    from benchmarks.torch_weights import filled, to_torch
+    from benchmarks.torch_weights import filled
     from segnet_tf.datasets.synthetic import INFO, draw_scene
     from segnet_tf.export.onnx import export_onnx
     from segnet_tf.export.savedmodel import export_savedmodel
@@ -82,9 +84,8 @@ def _prepare(network: str, folder: Path) -> None:
     if not (folder / "saved").exists():
         export_savedmodel(model, folder / "saved", INFO)
     export_onnx(model, folder / "model.onnx", INFO)
-    state = to_torch(model, bare_in_torch(network).state_dict())
-    state = {name: torch.from_numpy(values) for name, values in state.items()}
-    torch.save(state, folder / "state.pt")
+    if network in IN_TORCH:
+        _prepare_torch(network, model, folder / "state.pt")
     for precision in ("float32", "float16"):
         quantize = {"float32": "none"}.get(precision, precision)
         path = folder / f"{precision}.tflite"
@@ -92,6 +93,15 @@ def _prepare(network: str, folder: Path) -> None:
     images = [draw_scene(7, n, *SIZE)[0] for n in range(CALIBRATION_IMAGES)]
     path = folder / "int8.tflite"
     export_tflite(model, path, INFO, SIZE, "int8", calibration=images)
+
+
+def _prepare_torch(network: str, model, path: Path) -> None:
+    import torch
+
+    from benchmarks.torch_weights import to_torch
+
+    state = to_torch(model, bare_in_torch(network).state_dict())
+    torch.save({name: torch.from_numpy(each) for name, each in state.items()}, path)
 
 
 def ours(network: str, file: str) -> Load:
@@ -138,6 +148,9 @@ def openvino(network: str) -> Load:
 
 # PyTorch
 
+IN_TORCH = {"segnet": "SegNet", "segnet_lite": "SegNetLite"}
+"""Network -> its class in `benchmarks.torch_models`."""
+
 
 def same_in_torch(network: str, folder: Path):
     """Our network in PyTorch, with the weights of the other files."""
@@ -151,8 +164,7 @@ def same_in_torch(network: str, folder: Path):
 def bare_in_torch(network: str):
     from benchmarks import torch_models
 
-    kind = {"segnet": "SegNet", "segnet_lite": "SegNetLite"}[network]
-    return getattr(torch_models, kind)(CLASSES)
+    return getattr(torch_models, IN_TORCH[network])(CLASSES)
 
 
 def lraspp(folder: Path):
@@ -299,7 +311,7 @@ def our_step(network: str) -> Load:
     """A step as `train.py` takes it: AdamW, mean cross-entropy of the pixels."""
 
     def load(folder: Path, threads: int):
-        import tensorflow as tf
+        tf = import_tensorflow(training=True)
 
         from segnet_tf.training.building import build
         from segnet_tf.training.config import TrainConfig
@@ -347,7 +359,7 @@ def torch_step(network: str, channels_last=False, compiled=False) -> Load:
 
 def _contenders() -> list[Contender]:
     found = []
-    for group, network in (("segnet", "segnet"), ("small", "segnet_lite")):
+    for group, network in GROUPS.items():
         rows = {
             "Keras, tf.function": (ours(network, "model.keras"), "float32"),
             "TensorFlow, SavedModel": (ours(network, "saved"), "float32"),
@@ -357,12 +369,14 @@ def _contenders() -> list[Contender]:
             "onnxruntime": (ours(network, "model.onnx"), "float32"),
             "OpenVINO": (openvino(network), "float32"),
         }
-        same = partial(same_in_torch, network)
-        rows |= {
-            name: (torch_engine(same, **layout), "float32")
-            for name, layout in LAYOUTS.items()
-        }
+        if network in IN_TORCH:
+            same = partial(same_in_torch, network)
+            rows |= {
+                name: (torch_engine(same, **layout), "float32")
+                for name, layout in LAYOUTS.items()
+            }
         found += [Contender(group, network, name, *row) for name, row in rows.items()]
+    for network in IN_TORCH:
         steps = {"Keras": our_step(network)} | {
             name: torch_step(network, **layout) for name, layout in LAYOUTS.items()
         }

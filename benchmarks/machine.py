@@ -7,13 +7,19 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["OthersWork", "description", "peak_mib", "versions"]
+__all__ = ["KINDS", "OthersWork", "description", "kind", "peak_mib", "versions"]
 
 INSTRUCTIONS = (
     *("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16"),
     *("amx_tile", "asimd", "asimddp", "i8mm", "sve"),
 )
 """Names in /proc/cpuinfo of instruction sets that matrix products are made of."""
+
+KINDS = (
+    *("amx_tile", "avx512_vnni", "avx_vnni", "avx512f", "avx2"),
+    *("sve", "i8mm", "asimddp", "asimd", "other"),
+)
+"""Instruction sets that decide which engine is the fastest, the largest first."""
 
 
 def description() -> dict:
@@ -27,6 +33,12 @@ def description() -> dict:
         kib = re.search(r"MemTotal:\s+(\d+)", memory.read_text())
         found["memory_gib"] = round(int(kib[1]) / 2**20) if kib else None
     return found
+
+
+def kind() -> str:
+    """A name for machines with ratios like this one's: its largest of `KINDS`."""
+    found = description().get("instructions", ())
+    return next((name for name in KINDS if name in found), KINDS[-1])
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.curves import Curve, curves, draw
+from benchmarks.machine import KINDS
+from benchmarks.summary import COMPARISONS, ratio
 from segnet_tf.console import cli
 from segnet_tf.files import replacing
 
@@ -19,7 +21,7 @@ __all__ = ["RESULTS", "SCALING", "write"]
 RESULTS = Path("benchmarks/results/peers")
 SCALING = Path("benchmarks/results/scaling.json")
 FINDINGS = Path("benchmarks/findings.md")
-"""What the figures mean, written by hand; it comes first."""
+"""What the figures mean, written by hand; it comes after the comparisons."""
 
 PAGE = Path("docs/benchmarks.md")
 QUIET = 0.1
@@ -42,6 +44,27 @@ computes the same network with the same weights, on `MaxPool2d` and `MaxUnpool2d
 tests of `benchmarks.torch_weights` hold the logits equal.
 """
 
+IN_SHORT = """## In short
+
+How many times as fast is ours, on each kind of machine? What wins against us is bold.
+Processors favour different engines, so that ratios of one kind say little of another.
+
+"""
+
+KIND_TITLES = {
+    "amx_tile": "AMX",
+    "avx512_vnni": "AVX-512 with VNNI",
+    "avx_vnni": "AVX2 with VNNI",
+    "avx512f": "AVX-512",
+    "avx2": "AVX2",
+    "sve": "SVE",
+    "i8mm": "Arm with i8mm",
+    "asimddp": "Arm with dot products",
+    "asimd": "Arm",
+    "other": "other",
+}
+"""Kind of a machine, see `benchmarks.machine` -> how the page calls it."""
+
 SECTIONS = {
     "small": (
         "Small networks, forward at 384x480",
@@ -50,6 +73,10 @@ SECTIONS = {
     "segnet": (
         "SegNet, forward at 384x480",
         "python -m benchmarks.peers --groups segnet",
+    ),
+    "segnet_basic": (
+        "SegNet-Basic, forward at 384x480",
+        "python -m benchmarks.peers --groups segnet_basic",
     ),
     "training_segnet_lite": (
         "SegNetLite, a training step: 8 crops of 192x256",
@@ -98,22 +125,37 @@ def write(results: Path = RESULTS, page: Path | None = None) -> None:
     """Writes the page; results that are not there have no section.
 
     Args:
-        results: folder of the JSON files; that of `benchmarks.scaling` lies beside it.
+        results: folder with a folder of JSON files for each kind of machine; the file
+            of `benchmarks.scaling` lies beside it.
         page: the file; by default docs/benchmarks.md for the folder that comes along,
             else benchmarks.md in the folder.
     """
     page = page or (PAGE if results == RESULTS else results / PAGE.name)
+    machines = {
+        kind: {file.stem: json.loads(file.read_text()) for file in found}
+        for kind in KINDS
+        if (found := sorted((results / kind).glob("*.json")))
+    }
     findings = results.resolve().parents[1] / FINDINGS.name
-    parts = [HEADER, findings.read_text()] if findings.exists() else [HEADER]
+    parts = [HEADER, _in_short(machines)]
+    parts += [findings.read_text()] if findings.exists() else []
     for name, (title, command) in SECTIONS.items():
-        file = results / f"{name}.json"
-        if file.exists():
-            found = json.loads(file.read_text())
+        tables = [
+            f"### {KIND_TITLES[kind]}\n\n{_contenders(found[name])}"
+            for kind, found in machines.items()
+            if name in found
+        ]
+        if tables:
             explained = TRAINING if name.startswith("training") else ""
-            parts.append(_section(found, title, command, explained))
-    file = results / "roofline.json"
-    if file.exists():
-        parts.append(_roofline(json.loads(file.read_text())))
+            head = f"## {title}\n\n    {command}\n\n{explained}"
+            parts.append(head + "\n".join(tables))
+    bounds = [
+        f"### {KIND_TITLES[kind]}\n\n{_bounds(found['roofline'])}"
+        for kind, found in machines.items()
+        if "roofline" in found
+    ]
+    if bounds:
+        parts.append("\n".join([ROOFLINE, *bounds]))
     file = results.with_name(SCALING.name)
     if file.exists():
         found = json.loads(file.read_text())
@@ -126,9 +168,30 @@ def write(results: Path = RESULTS, page: Path | None = None) -> None:
     print(f"written: {page}")
 
 
-def _section(found: dict, title: str, command: str, explained: str) -> str:
+def _in_short(machines: dict[str, dict[str, dict]]) -> str:
+    """A row for each comparison, a column for each kind of machine."""
+    rows = []
+    for comparison in COMPARISONS:
+        found = [
+            ratio(comparison, results[comparison.file]["contenders"])
+            if comparison.file in results
+            else None
+            for results in machines.values()
+        ]
+        if any(found):
+            rows.append([comparison.text, *map(_times, found)])
+    return IN_SHORT + _table(["times as fast", *map(KIND_TITLES.get, machines)], rows)
+
+
+def _times(found: float | None) -> str:
+    if found is None:
+        return "-"
+    return f"{found:.2f}" if found >= 1 else f"**{found:.2f}**"
+
+
+def _contenders(found: dict) -> str:
     rows = sorted(found["contenders"], key=lambda row: row.get("ms", float("inf")))
-    text = f"## {title}\n\n    {command}\n\n{explained}{_conditions(found)}\n\n"
+    text = f"{_conditions(found)}\n\n"
     best = rows[0].get("ms")
     columns = {
         "network": lambda r: r["network"],
@@ -145,51 +208,7 @@ def _section(found: dict, title: str, command: str, explained: str) -> str:
     for row in rows:
         if "error" in row:
             text += f"\n{row['network']}, {row['engine']}: `{row['error']}`\n"
-    return text + "".join(f"\n{line}\n" for line in verdicts(ran))
-
-
-def verdicts(rows: list[dict]) -> list[str]:
-    """Sentences on each of our networks: the fastest of ours, the fastest of others."""
-    found = []
-    for network in ("segnet", "segnet_lite"):
-        same = [row for row in rows if row["network"] == network]
-        ours = _fastest([row for row in same if _is_ours(row)])
-        rivals = {
-            "the same network": [row for row in same if not _is_ours(row)],
-            "another network": [
-                row for row in rows if not row["network"].startswith("segnet")
-            ],
-        }
-        for whose, others in rivals.items():
-            theirs = _fastest(others)
-            if ours and theirs:
-                found.append(
-                    f"{network} in float32 on {ours['engine']}, against {whose} "
-                    f"({theirs['network']} on {theirs['engine']}): "
-                    f"{_compared(ours, theirs)}."
-                )
-        on = {row["engine"]: row for row in same}
-        if "LiteRT" in on and "LiteRT, int8" in on:
-            compared = _compared(on["LiteRT, int8"], on["LiteRT"])
-            found.append(f"{network}: int8 against float32: {compared}.")
-    return found
-
-
-def _fastest(rows: list[dict]) -> dict | None:
-    exact = [row for row in rows if row["precision"] == "float32"]
-    return min(exact, key=lambda row: row["ms"], default=None)
-
-
-def _compared(one: dict, other: dict) -> str:
-    return f"{other['ms'] / one['ms']:.2f} times as fast"
-
-
-OURS = ("LiteRT", "Keras", "TensorFlow")
-
-
-def _is_ours(row: dict) -> bool:
-    """Whether the engine is one that the package itself gives a model to."""
-    return row["network"].startswith("segnet") and row["engine"].startswith(OURS)
+    return text
 
 
 def _conditions(found: dict) -> str:
@@ -213,9 +232,9 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _roofline(found: dict) -> str:
+def _bounds(found: dict) -> str:
     peaks = found["peaks"]
-    text = f"{ROOFLINE}\n{_conditions(found)}\n\n"
+    text = f"{_conditions(found)}\n\n"
     units = {
         "float32_gflops": "float32 matrix product (TensorFlow), GFLOP/s",
         "int8_gops": "int8 matrix product (LiteRT), GOP/s",

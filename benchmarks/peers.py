@@ -1,13 +1,13 @@
 """How fast are our networks beside those that people would take instead?
 
-python -m benchmarks.peers [--groups small segnet] [--rounds 15]
+python -m benchmarks.peers [--groups small segnet segnet_basic] [--rounds 15]
 python -m benchmarks.peers --train
 
 Every contender (benchmarks/contenders.py) has a process of its own: its cold start and
 its peak memory are measured there. Those of a group then run in turns, one at a time,
-from an image in uint8 to scores as an array. Writes benchmarks/results/peers/*.json and
-docs/benchmarks.md. It needs benchmarks/requirements.txt; a contender whose package is
-missing or that fails stands in the table with its error.
+from an image in uint8 to scores as an array. Writes a folder of results, named after
+this kind of machine, and docs/benchmarks.md. It needs benchmarks/requirements.txt;
+a contender whose package is missing or that fails stands in the table with its error.
 """
 
 import argparse
@@ -23,14 +23,14 @@ from statistics import median
 import numpy as np
 
 from benchmarks import page
-from benchmarks.contenders import CONTENDERS, SIZE, Contender, prepare
-from benchmarks.machine import OthersWork, description, peak_mib, versions
+from benchmarks.contenders import CONTENDERS, GROUPS, SIZE, Contender, prepare
+from benchmarks.machine import OthersWork, description, kind, peak_mib, versions
 from segnet_tf.console import cli
 from segnet_tf.datasets.synthetic import draw_scene
 from segnet_tf.errors import UserError
 from segnet_tf.files import write_json
 
-FORWARD = ("small", "segnet")
+FORWARD = tuple(GROUPS)
 TRAINING = ("training segnet_lite", "training segnet")
 PACKAGES = (
     *("tensorflow", "keras", "ai-edge-litert", "onnxruntime", "openvino", "torch"),
@@ -48,7 +48,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--groups", nargs="+", choices=FORWARD, default=FORWARD, help="[both]"
+        "--groups", nargs="+", choices=FORWARD, default=FORWARD, help="[all]"
     )
     parser.add_argument(
         "--train", action="store_true", help="training steps in the forwards' place"
@@ -70,8 +70,7 @@ def main() -> None:
     spawn = multiprocessing.get_context("spawn")
     if not arguments.train:
         # In a process of its own, because TensorFlow would stay in this one.
-        networks = {"small": "segnet_lite", "segnet": "segnet"}
-        wanted = [networks[group] for group in arguments.groups]
+        wanted = [GROUPS[group] for group in arguments.groups]
         preparing = spawn.Process(target=prepare, args=(arguments.folder, wanted))
         preparing.start()
         preparing.join()
@@ -80,7 +79,7 @@ def main() -> None:
     for group in TRAINING if arguments.train else arguments.groups:
         found = race(chosen(group, arguments.only), arguments)
         name = f"{group.replace(' ', '_')}.json"
-        write_json(arguments.results / name, found)
+        write_json(arguments.results / kind() / name, found)
     page.write(arguments.results)
 
 

@@ -5,7 +5,7 @@ python -m benchmarks.roofline
 Counts the operations and the bytes of SegNet and SegNetLite from their layers, measures
 the machine's best matrix product and its memory bandwidth, and compares the times of
 `benchmarks.peers` with the least time that follows. The results must come from the same
-machine. Writes benchmarks/results/peers/roofline.json and docs/benchmarks.md.
+machine. Writes roofline.json beside them, and docs/benchmarks.md.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks import page
 from benchmarks.contenders import SIZE
-from benchmarks.machine import OthersWork, description, versions
+from benchmarks.machine import OthersWork, description, kind, versions
 from segnet_tf.console import cli
 from segnet_tf.console.quiet import import_tensorflow, notices_kept_back
 from segnet_tf.errors import UserError
@@ -196,7 +196,11 @@ def main() -> None:
         "--results", type=Path, default=page.RESULTS, help=f"[{page.RESULTS}]"
     )
     arguments = parser.parse_args()
-    others, threads = OthersWork(), arguments.threads
+    others, threads, folder = (
+        OthersWork(),
+        arguments.threads,
+        arguments.results / kind(),
+    )
     peaks = {
         "float32_gflops": round(float32_flops(threads) / 1e9, 1),
         "int8_gops": round(int8_ops(threads) / 1e9, 1),
@@ -207,9 +211,9 @@ def main() -> None:
         "others_cores": others.cores(),
         "versions": versions("tensorflow", "ai-edge-litert", "numpy"),
         "peaks": peaks,
-        "networks": [shares(name, arguments.results, peaks) for name in SOURCES],
+        "networks": [shares(name, folder, peaks) for name in SOURCES],
     }
-    write_json(arguments.results / "roofline.json", found)
+    write_json(folder / "roofline.json", found)
     page.write(arguments.results)
 
 

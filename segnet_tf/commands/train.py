@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
     config = TrainConfig.of(**_started({**options, **given}))
     cluster = Cluster.of_flags(workers, index)
 
-    import_tensorflow()
+    import_tensorflow(training=True)
     from segnet_tf.training.replicas import Replicas
 
     replicas = Replicas.on(devices, cluster)

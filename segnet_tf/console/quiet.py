@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from platform import machine
 from threading import RLock, current_thread, main_thread
 from typing import Any
 
@@ -68,8 +69,14 @@ def _notices_kept_back() -> Iterator[None]:
             os.close(stderr)
 
 
-def import_tensorflow():
+def import_tensorflow(training: bool = False):
     """Imports TensorFlow and finds its devices, without the notices of its start.
+
+    Args:
+        training: whether x86 processors without instructions for neural networks have
+            oneDNN's kernels, too. It halves SegNetLite's training step there, but
+            makes some forward passes slower (docs/benchmarks.md). It counts only if
+            TensorFlow has not been imported before.
 
     Returns:
         The module tensorflow.
@@ -78,6 +85,8 @@ def import_tensorflow():
         UserError: if TensorFlow, or a package that it needs, is not installed, or if
             keras.json has a wrong value.
     """
+    if training and machine().lower() in ("x86_64", "amd64"):
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     with _interrupt_at_once(), notices_kept_back():
         try:
             if is_settled():

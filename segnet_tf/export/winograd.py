@@ -1,10 +1,13 @@
-"""Faster forms of 3x3 convolutions, made of operators that every runtime has.
+"""Faster forms of convolutions, made of operators that every runtime has.
 
 `WinogradConv2D` takes 16 products for four outputs; the plain form takes 36. It is
 Winograd's minimal filtering F(2x2, 3x3), as Lavin and Gray describe it in "Fast
 Algorithms for Convolutional Neural Networks", CVPR 2016, arXiv:1509.09308, section 4.1.
 Sixteen depthwise convolutions of stride 2 transform the tiles, sixteen 1x1 convolutions
 multiply, and sums and differences give the output. The kernels take 16/9 of the space.
+
+`RowWinogradConv2D` does it for 7x7 kernels, along the rows alone: F(4, 4) for each
+half of a kernel, 14 products for four outputs of a line in the place of 28.
 
 `CornerConv2D` is for few channels before a 2x2 pooling. It computes the four corners of
 the pooling windows separately, each by a convolution of stride 2, so that no map of
@@ -20,10 +23,11 @@ import tensorflow as tf
 
 from segnet_tf.layers.pooling import MaxPoolingWithArgmax2D, MaxUnpooling2D
 
-__all__ = ["CornerConv2D", "WinogradConv2D", "faster_convolutions"]
+__all__ = ["CornerConv2D", "RowWinogradConv2D", "WinogradConv2D", "faster_convolutions"]
 
-FEWEST_CHANNELS = 128
-"""With fewer input or output channels, Winograd's transforms cost what they save."""
+FEWEST_CHANNELS = {3: 128, 7: 64}
+"""Size of the kernel -> with fewer input or output channels, Winograd's transforms cost
+what they save."""
 
 MOST_CHANNELS = 4
 """With more input channels, the padded copies for the corners cost what they save."""
@@ -33,6 +37,9 @@ TILE = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
 
 KERNEL = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 """Transforms the three lines of a kernel."""
+
+POINTS = (0, 1, -1, 2, -2, 0.5)
+"""Where the polynomials of F(4, 4) are evaluated, beside infinity."""
 
 
 class WinogradConv2D(keras.layers.Layer):
@@ -91,6 +98,85 @@ def _summed(terms) -> tuple:
     return first + (second + third), (second - third) - fourth
 
 
+class RowWinogradConv2D(keras.layers.Layer):
+    """A 7x7 convolution, stride 1, "same", with minimal filtering along the rows.
+
+    Four neighbours in a row become seven values, each the value of a polynomial at one
+    of `POINTS` or at infinity (Toom and Cook's form of Winograd's filters, as in Lavin
+    and Gray). A kernel and a column of zeros are two halves of four columns; those of
+    the second meet the next tile. Every fourth line of the map is computed apart, so
+    that blocks of 4x4 outputs end the layer and no operator knows the map's size.
+
+    On maps whose height or width is no multiple of 4 it is the plain convolution.
+
+    Args:
+        kernel: float (7, 7, channels, filters).
+        bias: float (filters,).
+        activation: function of the result.
+
+    Input: float32 (B, H, W, channels), height and width known.
+    Output: float32 (B, H, W, filters).
+    """
+
+    def __init__(self, kernel, bias, activation: Callable = tf.identity, **kwargs):
+        super().__init__(**kwargs)
+        self.kernel = np.asarray(kernel, np.float32)
+        self.bias = np.asarray(bias, np.float32)
+        self.activation = activation
+        tiles, halves = _at_points()
+        pieces = np.pad(kernel, [[0, 0], [0, 1], [0, 0], [0, 0]])
+        pieces = pieces.reshape(7, 2, 4, *kernel.shape[2:])
+        kernels = np.einsum("ai,ypicf->aypcf", halves, pieces)
+        self.kernels = kernels.astype(np.float32)
+        self.tiles = tiles.astype(np.float32)
+
+    def call(self, x):
+        if x.shape[1] % 4 or x.shape[2] % 4:
+            return _convolved(self, x, 1, "SAME")
+        # Tile j holds the columns from 4 j - 3 to 4 j + 3.
+        x = tf.pad(x, [[0, 0], [3, 3], [3, 5], [0, 0]])
+        tiles = [self._transformed(x, taps) for taps in self.tiles]
+        lines = [tf.concat(self._line(tiles, start), axis=-1) for start in range(4)]
+        return tf.nn.depth_to_space(tf.concat(lines, axis=-1), 4)
+
+    def _transformed(self, x, taps):
+        # `depthwise_conv2d` refuses to have two strides.
+        kernel = np.tile(taps[None, :, None, None], (1, 1, 1, x.shape[-1]))
+        return tf.nn.conv2d(x, kernel, (1, 4), "VALID")
+
+    def _line(self, tiles: list, start: int) -> list:
+        """The four outputs of each tile, of every fourth line from `start` on."""
+        zero, one, minus, two, minus_two, half, infinite = (
+            tf.nn.conv2d(tile[:, start:], kernel, (4, 1), "VALID")
+            for tile, kernel in zip(tiles, self.kernels, strict=True)
+        )
+        # All powers of 1 are 1, so that the bias is in each output once.
+        one = one + self.bias
+        # The other points come in pairs, whose powers differ in signs alone.
+        ones, odd_ones = one + minus, one - minus
+        twos, odd_twos = two + minus_two, two - minus_two
+        sums = (
+            (zero + ones) + (twos + half),
+            odd_ones + 2 * odd_twos + half / 2,
+            ones + 4 * twos + half / 4,
+            (odd_ones + 8 * odd_twos + half / 8) + infinite,
+        )
+        return [self.activation(each) for each in sums]
+
+
+def _at_points() -> tuple[np.ndarray, np.ndarray]:
+    """What takes tiles of seven values (7, 7), and four taps (7, 4), to the points."""
+
+    def powers(count: int) -> np.ndarray:
+        finite = np.power.outer(np.array(POINTS, float), np.arange(count))
+        return np.vstack([finite, np.eye(count)[-1]])
+
+    tiles = np.linalg.inv(powers(7)).T
+    # Lines of like size lose fewest digits.
+    size = np.abs(tiles).max(axis=1, keepdims=True)
+    return tiles / size, powers(4) * size
+
+
 class CornerConv2D(keras.layers.Layer):
     """A 3x3 convolution of stride 1, "same", and the corners of its 2x2 windows.
 
@@ -121,7 +207,7 @@ class CornerConv2D(keras.layers.Layer):
         return outputs
 
 
-def _convolved(layer: WinogradConv2D | CornerConv2D, x, stride: int, padding: str):
+def _convolved(layer, x, stride: int, padding: str):
     """The plain convolution that the layer is equal to."""
     sums = tf.nn.conv2d(x, layer.kernel, stride, padding) + layer.bias
     return layer.activation(sums)
@@ -140,7 +226,7 @@ class _Chain:
 def faster_convolutions(
     model: keras.Model, winograd: bool
 ) -> tuple[dict[str, keras.layers.Layer], set[str]]:
-    """Faster layers for those 3x3 convolutions of a network that can have them.
+    """Faster layers for those convolutions of a network that can have them.
 
     Args:
         model: a functional model, with its weights.
@@ -154,24 +240,27 @@ def faster_convolutions(
     replaced, idle = {}, set()
     for layer in filter(_is_plain, model.layers):
         chain = _chain(layer)
-        channels, filters = layer.kernel.shape[2:]
-        if winograd and min(channels, filters) >= FEWEST_CHANNELS:
-            kind = WinogradConv2D
-        elif channels <= MOST_CHANNELS and _only_pooled((layer, *chain.followers)[-1]):
-            kind = CornerConv2D
-        else:
-            continue
-        replaced[layer.name] = kind(
-            chain.kernel, chain.bias, chain.activation, name=layer.name
-        )
-        idle |= {follower.name for follower in chain.followers}
+        if kind := _form(layer, chain.followers, winograd):
+            replaced[layer.name] = kind(
+                chain.kernel, chain.bias, chain.activation, name=layer.name
+            )
+            idle |= {follower.name for follower in chain.followers}
     return replaced, idle
+
+
+def _form(layer, followers: tuple, winograd: bool) -> type[keras.layers.Layer] | None:
+    """The faster form of a plain convolution, if there is one."""
+    size, (channels, filters) = layer.kernel_size[0], layer.kernel.shape[2:]
+    if winograd and min(channels, filters) >= FEWEST_CHANNELS[size]:
+        return {3: WinogradConv2D, 7: RowWinogradConv2D}[size]
+    small = size == 3 and channels <= MOST_CHANNELS
+    return CornerConv2D if small and _only_pooled((layer, *followers)[-1]) else None
 
 
 def _is_plain(layer) -> bool:
     return (
         type(layer) is keras.layers.Conv2D
-        and layer.kernel_size == (3, 3)
+        and layer.kernel_size in {(3, 3), (7, 7)}
         and layer.strides == layer.dilation_rate == (1, 1)
         and layer.padding == "same"
         and layer.groups == 1

@@ -7,7 +7,8 @@ from conftest import ROOT
 
 from benchmarks import page, peers
 from benchmarks.contenders import CONTENDERS
-from benchmarks.machine import OthersWork, description, peak_mib
+from benchmarks.machine import KINDS, OthersWork, description, kind, peak_mib
+from benchmarks.summary import COMPARISONS
 from segnet_tf.models.networks import NETWORKS
 
 
@@ -58,31 +59,48 @@ ROWS = [
 ]
 
 
-def test_a_peer_that_wins_is_shown_winning():
-    assert page.verdicts(ROWS) == [
-        "segnet in float32 on LiteRT, against the same network (segnet on OpenVINO): "
-        "0.75 times as fast.",
-        "segnet in float32 on LiteRT, against another network (LRASPP MobileNetV3-Large"
-        " on PyTorch): 0.25 times as fast.",
-        "segnet: int8 against float32: 2.00 times as fast.",
+def test_a_peer_that_wins_is_shown_winning(tmp_path, found):
+    write(tmp_path, "avx2", {**found, "contenders": ROWS})
+    faster = [*ROWS, row("segnet", "PyTorch, channels_last", 60)]
+    write(tmp_path, "avx512_vnni", {**found, "contenders": faster})
+    text = (tmp_path / "benchmarks.md").read_text()
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    compared = [line for line in lines if "against" in line]
+    assert compared == [
+        "| SegNet, float32: LiteRT against PyTorch's best | **0.50** | 1.67 |",
+        "| SegNet, float32: LiteRT against OpenVINO | **0.75** | **0.75** |",
+        "| SegNet, LiteRT: int8 against float32 | 2.00 | 2.00 |",
     ]
+
+
+def test_comparisons_are_of_contenders_that_there_are():
+    for _, file, *sides in COMPARISONS:
+        for network, engines in sides:
+            for engine in engines:
+                group = file.replace("_", " ", 1) if "training" in file else file
+                assert f"{group}: {network}, {engine}" in CONTENDERS
+
+
+def write(folder, kind: str, results: dict) -> None:
+    (folder / kind).mkdir(exist_ok=True)
+    peers.write_json(folder / kind / "segnet.json", results)
+    page.write(folder)
 
 
 def test_the_page_shows_order_errors_and_a_busy_machine(tmp_path, found):
     contenders = [*ROWS, {**row("segnet", "onnxruntime", 1), "error": "Broken: why"}]
     del contenders[-1]["ms"]
     results = {**found, "contenders": contenders, "others_cores": 1.5}
-    peers.write_json(tmp_path / "segnet.json", results)
-    page.write(tmp_path)
+    write(tmp_path, "other", results)
     text = (tmp_path / "benchmarks.md").read_text()
-    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    table = text.split("### other")[1]
+    lines = [line for line in table.splitlines() if line.startswith("| ")]
     assert [line.split(" | ")[2] for line in lines[2:]] == [
         *("10.0", "30.0", "60.0", "90.0", "120.0", "200.0")
     ]
     assert "segnet, onnxruntime: `Broken: why`" in text
     assert "1.50 cores" in text and "busy" in text
-    peers.write_json(tmp_path / "segnet.json", {**results, "others_cores": 0.02})
-    page.write(tmp_path)
+    write(tmp_path, "other", {**results, "others_cores": 0.02})
     assert "busy" not in (tmp_path / "benchmarks.md").read_text()
 
 
@@ -96,6 +114,7 @@ def test_the_machine_is_described_without_its_name():
     found = description()
     assert set(found) <= {"cores", "instructions", "memory_gib"}
     assert found["cores"] >= 1
+    assert kind() in KINDS and set(page.KIND_TITLES) == set(KINDS)
 
 
 def test_own_work_is_not_that_of_others():

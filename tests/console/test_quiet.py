@@ -32,6 +32,26 @@ def test_a_process_that_its_flags_end_says_so(variable, capfd, monkeypatch):
         assert capfd.readouterr().err == "Unknown flag: --bogus\n"
 
 
+@pytest.mark.parametrize(
+    "processor, training, given, expected",
+    [
+        ("x86_64", True, None, "1"),
+        ("AMD64", True, None, "1"),
+        ("x86_64", True, "0", "0"),
+        ("x86_64", False, None, None),
+        ("aarch64", True, None, None),
+    ],
+)
+def test_training_takes_onednn(monkeypatch, processor, training, given, expected):
+    name = "TF_ENABLE_ONEDNN_OPTS"
+    monkeypatch.setattr(quiet, "machine", lambda: processor)
+    monkeypatch.setenv(name, given or "")
+    if given is None:
+        monkeypatch.delenv(name)
+    quiet.import_tensorflow(training)
+    assert os.environ.get(name) == expected
+
+
 def test_a_lazy_module_is_imported_once(monkeypatch):
     """Looking for devices, and keeping notices back, at each name would cost time."""
     imports = []

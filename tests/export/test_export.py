@@ -43,7 +43,7 @@ from segnet_tf.models.networks import build
 def quick(monkeypatch):
     """Times are not what these tests are about; small convolutions stand for large."""
     monkeypatch.setattr(parity, "RUNS", 1)
-    monkeypatch.setattr(winograd, "FEWEST_CHANNELS", 16)
+    monkeypatch.setattr(winograd, "FEWEST_CHANNELS", {3: 16, 7: 8})
 
 
 EACH = pytest.mark.parametrize("name", ON_DEVICE)

@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from segnet_tf.export.winograd import CornerConv2D, WinogradConv2D, faster_convolutions
+from segnet_tf.export.winograd import (
+    CornerConv2D,
+    RowWinogradConv2D,
+    WinogradConv2D,
+    faster_convolutions,
+)
 from segnet_tf.layers.pooling import MaxPoolingWithArgmax2D, MaxUnpooling2D
 
 
@@ -27,6 +32,37 @@ def test_odd_sizes_stay_plain(rng, size):
     bias = rng.normal(0, 1, 4).astype(np.float32)
     expected = tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "SAME") + bias)
     found = WinogradConv2D(kernel, bias, tf.nn.relu)(x)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("activation", [tf.identity, tf.nn.relu6])
+@pytest.mark.parametrize("shape", [(1, 4, 4, 3), (2, 8, 12, 5), (1, 16, 4, 1)])
+def test_along_the_rows_it_is_the_convolution(rng, shape, activation):
+    x = rng.normal(0, 1, shape).astype(np.float32)
+    kernel = rng.normal(0, 1, (7, 7, shape[-1], 6)).astype(np.float32)
+    bias = rng.normal(0, 3, 6).astype(np.float32)
+    exact = tf.nn.conv2d(x.astype(float), kernel.astype(float), 1, "SAME") + bias
+    found = RowWinogradConv2D(kernel, bias, activation)(x)
+    np.testing.assert_allclose(found, activation(exact), rtol=1e-5, atol=2e-5 * 30)
+
+
+def test_along_the_rows_few_digits_are_lost(rng):
+    """With 64 channels, as in SegNet-Basic: three times float32's own error at most."""
+    x = np.maximum(rng.normal(0, 1, (1, 32, 64, 64)), 0).astype(np.float32)
+    kernel = rng.normal(0, 1 / 56, (7, 7, 64, 64)).astype(np.float32)
+    exact = tf.nn.conv2d(x.astype(float), kernel.astype(float), 1, "SAME")
+    plain = np.abs(tf.nn.conv2d(x, kernel, 1, "SAME").numpy() - exact).max()
+    found = RowWinogradConv2D(kernel, np.zeros(64))(x).numpy()
+    assert np.abs(found - exact).max() < max(3 * plain, 3e-5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 6), (10, 8), (7, 9)])
+def test_along_the_rows_other_sizes_stay_plain(rng, size):
+    x = rng.normal(0, 1, (1, *size, 2)).astype(np.float32)
+    kernel = rng.normal(0, 1, (7, 7, 2, 4)).astype(np.float32)
+    bias = rng.normal(0, 1, 4).astype(np.float32)
+    expected = tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "SAME") + bias)
+    found = RowWinogradConv2D(kernel, bias, tf.nn.relu)(x)
     np.testing.assert_array_equal(found, expected)
 
 
@@ -54,6 +90,16 @@ def test_what_is_replaced(rng):
     fast, idle = faster_convolutions(model, winograd=True)
     assert set(fast) == {"whole", "clipped", "branching"}
     assert idle == {"norm", "relu", "relu6"}
+    assert faster_convolutions(model, winograd=False) == ({}, set())
+
+
+def test_kernels_of_other_sizes():
+    image = x = keras.Input((8, 8, 64))
+    for name, filters, size in (("row", 64, 7), ("narrow", 63, 7), ("small", 64, 5)):
+        x = keras.layers.Conv2D(filters, size, padding="same", name=name)(x)
+    model = keras.Model(image, x)
+    fast, _ = faster_convolutions(model, winograd=True)
+    assert [*fast] == ["row"] and isinstance(fast["row"], RowWinogradConv2D)
     assert faster_convolutions(model, winograd=False) == ({}, set())
 
 

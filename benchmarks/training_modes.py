@@ -1,12 +1,13 @@
-"""How fast does a GPU train our networks, by form of the positions, precision and XLA?
+"""How fast is training, by form of the positions, precision and XLA?
 
-python -m benchmarks.training_gpu [--model segnet segnet_basic segnet_lite] [--out F]
+python -m benchmarks.training_modes [--model segnet segnet_basic segnet_lite] [--out F]
 
-Trains on one generated batch with `model.fit`, so that no reading is timed: whole
-frames of 360x480 in fours, as in the paper, for segnet and segnet_basic; 64 crops of
-192x256 for segnet_lite. Prints medians of images a second, and the peak of the device's
-memory as TensorFlow's allocator counts it. A choice that fails stands in the table with
-its error. Without a GPU it ends with one line.
+Trains on one generated batch with `model.fit`, so that no reading is timed. On a GPU:
+whole frames of 360x480 in fours, as in the paper, for segnet and segnet_basic; 64 crops
+of 192x256 for segnet_lite; and the peak of the device's memory as TensorFlow's
+allocator counts it. On a CPU: crops of 192x256, two for segnet and segnet_basic, eight
+for segnet_lite. Prints medians of images a second. A choice that fails stands in the
+table with its error.
 """
 
 import argparse
@@ -20,21 +21,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.machine import description
 from segnet_tf.console import cli
 from segnet_tf.datasets import registry
 from segnet_tf.datasets.reading import Reading
 from segnet_tf.datasets.synthetic import draw_scene
-from segnet_tf.errors import UserError
 from segnet_tf.files import write_json
 from segnet_tf.layers.devices import has_gpu
 from segnet_tf.training.arithmetic import precision
 from segnet_tf.training.building import compiled
 from segnet_tf.training.config import TrainConfig
 
-FRAMES, CROPS = (4, (360, 480)), (64, (192, 256))
-"""Batch size, and size of an image."""
+FRAMES, CROP = (360, 480), (192, 256)
+ON_GPU = {"segnet": (4, FRAMES), "segnet_basic": (4, FRAMES), "segnet_lite": (64, CROP)}
+ON_CPU = {"segnet": (2, CROP), "segnet_basic": (2, CROP), "segnet_lite": (8, CROP)}
+"""Network -> batch size, and size of an image."""
 
-BATCHES = {"segnet": FRAMES, "segnet_basic": FRAMES, "segnet_lite": CROPS}
 CHOICES = [
     *itertools.product(("argmax", "window", "mask", "input"), (False, True), (False,)),
     *itertools.product(("window", "mask"), (False, True), (True,)),
@@ -44,15 +46,16 @@ CHOICES = [
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model", nargs="+", choices=BATCHES, default=[*BATCHES])
+    parser.add_argument("--model", nargs="+", choices=ON_GPU, default=[*ON_GPU])
     parser.add_argument("--steps", type=int, default=20, help="of an epoch [20]")
     parser.add_argument("--epochs", type=int, default=5, help="timed ones [5]")
     parser.add_argument("--out", type=Path, help="JSON file of the results")
     arguments = parser.parse_args()
-    if not has_gpu():
-        raise UserError("TensorFlow sees no GPU: pip install 'tensorflow[and-cuda]'")
-    print("| network | positions | precision | XLA | images/s | peak, GiB |")
-    print("|---|---|---|---|---|---|")
+    names = (
+        "network | positions | precision | XLA | images/s | first epoch, s | peak, GiB"
+    )
+    print(f"| {names} |")
+    print("|---|---|---|---|---|---|---|")
     rows = []
     for model in arguments.model:
         for mode, mixed, xla in CHOICES:
@@ -65,15 +68,21 @@ def main() -> None:
                 write_json(arguments.out, {"device": device(), "rows": rows})
 
 
-def device() -> str:
+def device() -> dict:
+    if not has_gpu():
+        return description()
     gpu = tf.config.list_physical_devices("GPU")[0]
-    return tf.config.experimental.get_device_details(gpu)["device_name"]
+    return {"gpu": tf.config.experimental.get_device_details(gpu)["device_name"]}
+
+
+def batch_of(name: str) -> tuple[int, tuple[int, int]]:
+    return (ON_GPU if has_gpu() else ON_CPU)[name]
 
 
 @cache
 def batch(name: str) -> tuple[np.ndarray, np.ndarray]:
     """The images and labels that a network trains on."""
-    batch_size, size = BATCHES[name]
+    batch_size, size = batch_of(name)
     scenes = [draw_scene(seed, 0, *size) for seed in range(batch_size)]
     images, labels = (np.stack(each) for each in zip(*scenes, strict=True))
     return images.astype("float32"), labels
@@ -82,8 +91,9 @@ def batch(name: str) -> tuple[np.ndarray, np.ndarray]:
 def measured(name: str, mode: str, mixed: bool, xla: bool, arguments) -> dict:
     """Images a second and GiB of one choice, or its error."""
     keras.backend.clear_session()
-    tf.config.experimental.reset_memory_stats("GPU:0")
-    batch_size, size = BATCHES[name]
+    if has_gpu():
+        tf.config.experimental.reset_memory_stats("GPU:0")
+    batch_size, size = batch_of(name)
     config = TrainConfig.of(
         model=name,
         crop=size,
@@ -111,12 +121,14 @@ def measured(name: str, mode: str, mixed: bool, xla: bool, arguments) -> dict:
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
         return {"error": str(error).strip().splitlines()[0][:200]}
     images = batch_size * arguments.steps
-    peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
-    return {
-        "images_per_s": round(images / median(seconds.each[1:]), 1),
+    found = {
+        "images_per_s": round(images / median(seconds.each[1:]), 2),
         "first_epoch_s": round(seconds.each[0], 1),
-        "peak_gib": round(peak / 2**30, 2),
     }
+    if has_gpu():
+        peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
+        found["peak_gib"] = round(peak / 2**30, 2)
+    return found
 
 
 class Epochs(keras.callbacks.Callback):
@@ -137,11 +149,13 @@ class Epochs(keras.callbacks.Callback):
 
 def line(row: dict) -> str:
     """The row of the table."""
-    half = "float16" if row["mixed"] else "float32"
-    xla = "yes" if row["xla"] else "no"
-    found = row.get("error") or f"{row['images_per_s']} | {row['peak_gib']}"
-    return f"| {row['network']} | {row['mode']} | {half} | {xla} | {found} |"
+    half = "float16" if has_gpu() else "bfloat16"
+    used, xla = half if row["mixed"] else "float32", "yes" if row["xla"] else "no"
+    found = row.get("error") or (
+        f"{row['images_per_s']} | {row['first_epoch_s']} | {row.get('peak_gib', '-')}"
+    )
+    return f"| {row['network']} | {row['mode']} | {used} | {xla} | {found} |"
 
 
 if __name__ == "__main__":
-    cli.run(main, "benchmarks.training_gpu")
+    cli.run(main, "benchmarks.training_modes")
