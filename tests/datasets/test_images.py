@@ -609,7 +609,7 @@ def test_a_thousand_mutated_files(tmp_path, capfd):
             data = with_right_checksums(data)
         path.write_bytes(data)
         for reader in (read_image, read_mask):
-            start = time.perf_counter()
+            start = time.process_time()  # others may keep the machine busy
             try:
                 pixels = reader(path)
             except UserError as error:
@@ -618,7 +618,7 @@ def test_a_thousand_mutated_files(tmp_path, capfd):
                 readable += 1
                 ids = getattr(pixels, "ids", pixels)
                 assert ids.dtype == np.uint8
-            slowest = max(slowest, time.perf_counter() - start)
+            slowest = max(slowest, time.process_time() - start)
     assert slowest < 5
     # Both ends must have been reached, else the mutations are too mild or too wild.
     assert 200 < readable < 1800
