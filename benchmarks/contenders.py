@@ -23,8 +23,6 @@ GROUPS = {"small": "segnet_lite", "segnet": "segnet", "segnet_basic": "segnet_ba
 """Group of forward passes -> the network of ours in it that every engine runs."""
 
 CLASSES = 11
-CALIBRATION_IMAGES = 8
-"""Ranges change no time, and each image of SegNet takes seconds."""
 
 Run = Callable[[np.ndarray], np.ndarray | None]
 Load = Callable[[Path, int], tuple[Run, int]]
@@ -74,6 +72,7 @@ def _prepare(network: str, folder: Path) -> None:
     from benchmarks.torch_weights import filled
     from segnet_tf.datasets.synthetic import INFO, draw_scene
     from segnet_tf.export.onnx import export_onnx
+    from segnet_tf.export.quantization import CALIBRATION_IMAGES
     from segnet_tf.export.savedmodel import export_savedmodel
     from segnet_tf.export.tflite import export_tflite
     from segnet_tf.inference.model_file import save_model
