@@ -49,12 +49,12 @@ class StepCheckpoint(keras.callbacks.Callback):
         self.signal: int | None = None
         self.validating = False
         self._before: dict[int, Any] = {}
+        self._pipe: int | None = None
 
     def on_train_begin(self, logs=None):
         # Other threads cannot set handlers, and get no signals.
         if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
-                self._before[number] = signal.signal(number, self._asked)
+            self._listen()
 
     def on_train_end(self, logs=None):
         self.restore_signals()
@@ -63,8 +63,29 @@ class StepCheckpoint(keras.callbacks.Callback):
         """Gives the signals back to those that had them before."""
         while self._before:
             signal.signal(*self._before.popitem())
+        if self._pipe is not None:
+            signal.set_wakeup_fd(self._wakeup)
+            os.close(self._pipe)
+            self._pipe = None
 
-    def _asked(self, number: int, frame) -> None:
+    def _listen(self) -> None:
+        """Has a thread hear the signals, since handlers wait until a step returns."""
+        reader, self._pipe = os.pipe()
+        os.set_blocking(self._pipe, False)
+        self._wakeup = signal.set_wakeup_fd(self._pipe, warn_on_full_buffer=False)
+        threading.Thread(target=self._hear, args=[reader], daemon=True).start()
+        for number in SIGNALS:
+            # A handler has to be there, or no byte comes.
+            self._before[number] = signal.signal(number, lambda *_: None)
+
+    def _hear(self, reader: int) -> None:
+        with open(reader, "rb", buffering=0) as pipe:
+            while numbers := pipe.read(64):
+                for number in numbers:
+                    if number in SIGNALS:
+                        self._asked(number)
+
+    def _asked(self, number: int) -> None:
         if self.signal is not None:
             os._exit(128 + number)
         self.signal = number

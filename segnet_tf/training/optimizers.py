@@ -15,6 +15,7 @@ __all__ = [
     "build_optimizer",
     "decay_kernels_only",
     "encoder_layers",
+    "keep_own_weights",
 ]
 
 SGD_MOMENTUM = 0.9
@@ -127,6 +128,15 @@ def decay_kernels_only(optimizer) -> None:
     for each in getattr(inner, "optimizers", [inner]):
         if each.weight_decay:
             each.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+
+
+def keep_own_weights(optimizer) -> None:
+    """Has `fit` leave the network its own weights when it ends.
+
+    Keras would put the averaged ones in their place. They have been saved by then, and
+    a run that goes on inside an epoch is more than one fit.
+    """
+    optimizer.finalize_variable_values = lambda variables: None
 
 
 def _schedule(options, steps: int, rate: float):

@@ -42,7 +42,7 @@ from segnet_tf.training.diagnostics import ClassWatch, LossGuard, ReadingWatch
 from segnet_tf.training.interruption import StepCheckpoint
 from segnet_tf.training.length import planned, stalled, steps_of
 from segnet_tf.training.memory import say_memory
-from segnet_tf.training.optimizers import decay_kernels_only
+from segnet_tf.training.optimizers import decay_kernels_only, keep_own_weights
 from segnet_tf.training.replicas import Replicas
 from segnet_tf.training.run_folder import Run
 from segnet_tf.training.tensorboard import Curves, Panels, writing_errors
@@ -62,8 +62,8 @@ def train(
         config: all options of the run.
         output: the run's folder; None: `runs/<dataset>-<model>`, with a number if that
             is taken.
-        resume: whether to go on after the last finished epoch of `output`, or of the
-            newest run with this configuration.
+        resume: whether to go on where the run in `output`, or the newest one with this
+            configuration, was stopped.
         replicas: the devices and machines that share each batch; None: one device.
 
     Returns:
@@ -89,8 +89,10 @@ def train(
         _warn_of_overlap(train_split, val_split)
     asked, config = config, planned(config, len(train_split))
     find = Run.resumed if resume else Run.new
-    with closing(find(config, output, writes=replicas.is_chief)) as run:
-        replicas.compare(run.epoch, run.step, run.folder)
+    images = len(train_split)
+    with closing(find(config, output, images, writes=replicas.is_chief)) as run:
+        shared = {**config.as_options(), "training images": images}
+        replicas.compare(run.folder, shared, run.epoch, run.step)
         steps = steps_of(config, len(train_split))
         _say_plan(config, run, train_split, val_split, steps)
         if not asked.optimization.epochs:
@@ -151,7 +153,8 @@ def _say_plan(config, run, train_split, val_split, steps) -> None:
     if run.epoch or run.step:
         step = f", step {run.step}" if run.step else ""
         print(f"going on after epoch {run.epoch}{step}")
-    print(f"results go to {run.folder}/")
+    if run.writes:
+        print(f"results go to {run.folder}/")
 
 
 def _fit(config, run, train_split, val_split, steps, replicas) -> None:
@@ -163,6 +166,7 @@ def _fit(config, run, train_split, val_split, steps, replicas) -> None:
             model = compiled(config, train_split, steps * config.optimization.epochs)
         else:
             decay_kernels_only(model.optimizer)
+    keep_own_weights(model.optimizer)
     if not has_gpu():
         say_memory(model, config, remembered_bytes(train_split, config.data.cache))
     run.begin(config)

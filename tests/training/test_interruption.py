@@ -88,26 +88,29 @@ def unbroken(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "name",
+    "name, step",
     [
-        name if name == "dropout" else pytest.param(name, marks=pytest.mark.slow)
-        for name in NETWORKS
+        ("dropout", 6),
+        # What is left of an epoch that is not the last is a fit of its own.
+        ("averaged, accumulated", 2),
+        *(pytest.param(name, step, marks=pytest.mark.slow)
+          for name in NETWORKS for step in (2, 6)),
     ],
-)
+)  # fmt: skip
 def test_a_signal_inside_an_epoch_changes_nothing(
-    name, unbroken, tmp_path, monkeypatch
+    name, step, unbroken, tmp_path, monkeypatch
 ):
     config = TrainConfig.of(**OPTIONS, **NETWORKS[name])
     folder = tmp_path / "run"
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
-        interrupted(patch, signal.SIGTERM, 6)
-        with pytest.raises(Stopped, match="step 2 of epoch 2, and saved") as stopped:
+        interrupted(patch, signal.SIGTERM, step)
+        with pytest.raises(Stopped, match="step 2 of epoch ., and saved") as stopped:
             train(config, str(folder))
     assert stopped.value.number == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == before
-    [_, newest] = checkpoints(folder / "checkpoint")
-    assert (newest.epoch, newest.step) == (1, 2)
+    newest = checkpoints(folder / "checkpoint")[-1]
+    assert (newest.epoch, newest.step) == (step // 4, 2)
     train(config, str(folder), resume=True)
 
     whole = unbroken(name)
@@ -125,6 +128,47 @@ def test_a_signal_in_a_validation_finishes_the_epoch(tmp_path, monkeypatch):
         train(config, str(tmp_path / "run"))
     assert stopped.value.number == signal.SIGINT
     assert len(rows(tmp_path / "run")) == 1
+
+
+def test_a_second_signal_ends_a_step_that_computes():
+    """Python's own handlers would wait until the product is there."""
+    script = """
+import os, signal, threading, time
+from types import SimpleNamespace
+import numpy as np
+from segnet_tf.training.interruption import StepCheckpoint
+StepCheckpoint(SimpleNamespace(step=0), 9, 0).on_train_begin()
+def ask():
+    for _ in range(2):
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=ask).start()
+np.linalg.svd(np.random.default_rng(0).normal(size=(4000, 4000)))
+print("computed")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 130, done.stderr
+    assert done.stdout.split("\n")[1:] == [
+        "finishing the step, then saving; again: stop at once",
+        "",
+    ]
+
+
+def test_signals_go_back_to_those_that_had_them():
+    before = signal.getsignal(signal.SIGINT)
+    callback = StepCheckpoint(SimpleNamespace(step=0), 9, 0)
+    for _ in range(2):
+        callback.on_train_begin()
+        assert signal.getsignal(signal.SIGINT) != before
+        callback.on_train_end()
+        assert signal.getsignal(signal.SIGINT) == before
+        assert signal.set_wakeup_fd(-1) == -1
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
