@@ -95,11 +95,14 @@ class Place:
         path: of the file.
         begin: the place of its first byte in the file.
         length: its number of bytes; None: up to the end of the file.
+        hash: what `segnet_tf.datasets.storage.native.hash_of` gives for its bytes;
+            None: not known.
     """
 
     path: Path
     begin: int = 0
     length: int | None = None
+    hash: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

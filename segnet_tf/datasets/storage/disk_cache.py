@@ -1,9 +1,10 @@
 """Keeps the decoded images of a split on disk, as a pack that opens fast.
 
 The folder is $SEGNET_TF_CACHE, else $XDG_CACHE_HOME/segnet_tf, else ~/.cache/segnet_tf.
-A pack's name is a checksum of what its images depend on: path, size and time of each
-file, and how it is read. So a changed file or option makes another pack. The packs that
-were not in use for longest go if the folder becomes too large.
+A pack's name is a checksum of what its images depend on: place, size and times of each
+file, and how it is read. So a changed file or option makes another pack; a tool may set
+the time of a file's last write back, but not that of its last change of any kind. The
+packs that were not in use for longest go if the folder becomes too large.
 """
 
 import hashlib
@@ -90,7 +91,8 @@ def _key(split: Split) -> str:
         for place in (stored.image, stored.mask):
             found = os.stat(place.path)
             path = os.path.abspath(place.path)
-            own = path, found.st_size, found.st_mtime_ns, place.begin, place.length
+            times = found.st_mtime_ns, found.st_ctime_ns
+            own = path, found.st_ino, found.st_size, times, place.begin, place.length
             digest.update(repr(own).encode())
         digest.update(stored.table.tobytes())
     return digest.hexdigest()[:32]
@@ -98,7 +100,13 @@ def _key(split: Split) -> str:
 
 def _make_room(folder: Path, split: Split) -> None:
     """Deletes the packs that were not in use for longest until a new one fits."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cache: {folder}: cannot be made ({error.strerror}): name another folder "
+            "in SEGNET_TF_CACHE, or use --cache memory"
+        ) from None
     packs = sorted(
         (each for each in folder.iterdir() if (each / packed.MANIFEST).is_file()),
         key=lambda each: each.stat().st_mtime,

@@ -32,7 +32,7 @@ __all__ = ["MANIFEST", "load", "write"]
 
 MANIFEST = "pack.json"
 
-VERSION = 1
+VERSION = 2
 
 SHARD_BYTES = 2**23
 """Shards are small, since TensorFlow comes to a place in a file by reading up to it."""
@@ -74,6 +74,8 @@ def write(folder: Path, splits: Sequence[Split], compress_level: int = 6) -> Non
 
 def _written(root: Path, split: Split, level: int) -> dict[str, Any]:
     """Writes the shards of a split; returns its part of the manifest."""
+    from segnet_tf.datasets.storage.native import hash_of
+
     rows, shards = [], _Shards(root, split.name)
     said = time.monotonic()
     with shards:
@@ -83,7 +85,7 @@ def _written(root: Path, split: Split, level: int) -> dict[str, Any]:
             row = [number, begin, len(record), zlib.crc32(record)]
             for content in contents:
                 row += begin + record.index(content), len(content)
-            rows.append(row)
+            rows.append(row + hash_of(contents).numpy().tolist())
             if time.monotonic() - said > _SECONDS:
                 said = time.monotonic()
                 print(f"{split.name}: {index + 1} of {len(split)}", flush=True)
@@ -225,7 +227,7 @@ def _split(root: Path, name: str, stored: dict[str, Any]) -> Split:
             raise _damage(paths[shard], f"{names[index]}: ")
         image, labels = (
             record[place - begin : place - begin + size]
-            for place, size in (places[:2], places[2:])
+            for place, size in (places[:2], places[2:4])
         )
         return _decoded(image, info.channels), _decoded(labels, 1)[..., 0]
 
@@ -241,7 +243,9 @@ def _split(root: Path, name: str, stored: dict[str, Any]) -> Split:
         mask_ids=tuple(stored["mask_ids"]),
         stored=tuple(
             Stored(
-                Place(paths[row[0]], *row[4:6]), Place(paths[row[0]], *row[6:]), labels
+                Place(paths[row[0]], row[4], row[5], row[8]),
+                Place(paths[row[0]], row[6], row[7], row[9]),
+                labels,
             )
             for row in rows
         ),

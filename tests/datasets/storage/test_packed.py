@@ -215,3 +215,20 @@ def test_one_changed_bit_is_noticed(level, tmp_path):
                 list(evaluation_batches(found))
             shard.write_bytes(content)
     assert_equal(found, replace(split, shares=()))
+
+
+def test_a_changed_bit_in_a_jpeg_is_noticed(tmp_path):
+    """Its decoder takes most of them for other pixels."""
+    split = registry.load("folder", "train", own_folder(tmp_path / "own"))
+    packed.write(tmp_path / "pack", [split])
+    found = packed.load("train", tmp_path / "pack")
+    path, number = found.stored[2].image.path, 2
+    assert path.read_bytes()[found.stored[2].image.begin :][:2] == b"\xff\xd8"
+    content, place = path.read_bytes(), found.stored[number].image
+    for at in range(place.begin + place.length // 2, place.begin + place.length, 97):
+        changed(path, at)
+        with pytest.raises(UserError, match=f"{found.names[number]}: missing or dam"):
+            with reading_errors():
+                list(evaluation_batches(found))
+        path.write_bytes(content)
+    assert_equal(found, split)
