@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on after the last finished epoch of the run with these options",
+        help="go on where the run with these options was stopped",
     )
     _add_places(parser.add_argument_group("devices and machines"))
     for title, group in GROUPS.items():

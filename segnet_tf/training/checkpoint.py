@@ -4,7 +4,7 @@ A checkpoint is a `.keras` file with the optimizer, and two entries of our own:
 
     history.json   the rows of the finished epochs
     state.npz      what Keras leaves out: the seeds of dropout, and the metrics of an
-                   epoch that is not finished
+                   epoch that is not finished; and the number of training images
 
 The data need no state: a training stream is a function of its counter.
 """
@@ -16,6 +16,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,12 @@ import tensorflow as tf
 from segnet_tf.files import replacing
 from segnet_tf.inference.labels_json import entry
 
-__all__ = ["Checkpoint", "checkpoints", "state_of", "write_checkpoint"]
+__all__ = ["IMAGES", "Checkpoint", "checkpoints", "state_of", "write_checkpoint"]
 
 HISTORY_ENTRY = "history.json"
 STATE_ENTRY = "state.npz"
+IMAGES = "images"
+"""Name in the state of the number of training images."""
 
 MOST_BYTES = 2**26
 COLUMNS = {"epoch", "loss", "mean_iou", "val_loss", "val_mean_iou", "seconds"}
@@ -79,6 +82,20 @@ class Checkpoint:
             return None
         return rows if sound and len(rows) == self.epoch else None
 
+    def images(self) -> int | None:
+        """The number of training images; None: it is not there."""
+        with suppress(KeyError), self._state() as state:
+            return int(state[IMAGES])
+        return None
+
+    @contextmanager
+    def _state(self) -> Iterator[Any]:
+        with (
+            zipfile.ZipFile(self.path) as archive,
+            np.load(io.BytesIO(archive.read(STATE_ENTRY))) as state,
+        ):
+            yield state
+
     def model(self) -> keras.Model:
         """The compiled model, with its optimizer's state.
 
@@ -100,10 +117,7 @@ class Checkpoint:
             # Keras makes them at their first use.
             logits = np.zeros((1, 1, 1, model.output_shape[-1]), np.float32)
             model.compute_metrics(None, np.zeros((1, 1, 1), np.uint8), logits)
-        with (
-            zipfile.ZipFile(self.path) as archive,
-            np.load(io.BytesIO(archive.read(STATE_ENTRY))) as state,
-        ):
+        with self._state() as state:
             for name, variable in _state(model, ("seed", "metric")):
                 if name in state:
                     _assign(model, variable, state[name])

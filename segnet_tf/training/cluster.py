@@ -4,20 +4,20 @@ import json
 import os
 import re
 import socket
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from segnet_tf.errors import UserError
 
-__all__ = ["Cluster", "deadline"]
+__all__ = ["Cluster"]
 
 VARIABLE = "TF_CONFIG"
 """The variable that Kubeflow, SageMaker and Vertex AI set; TensorFlow reads it."""
 
 PATIENCE = 300.0
-"""Seconds that a worker waits for the others to begin."""
+"""Seconds that a process waits for the others to begin."""
 
 _ADDRESS = re.compile(r"[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 _OLDER_NAMES = ("chief", "master")
@@ -36,11 +36,16 @@ class Cluster:
     index: int
 
     def __post_init__(self):
-        wrong = [each for each in self.workers if not _ADDRESS.fullmatch(each)]
-        if wrong:
-            raise UserError(f"workers: {wrong[0]!r}: must be host:port")
-        if len(set(self.workers)) < len(self.workers):
-            raise UserError("workers: an address is there twice")
+        found = set()
+        for address in self.workers:
+            if not _ADDRESS.fullmatch(address):
+                raise UserError(f"workers: {address!r}: must be host:port")
+            host, port = _parts(address)
+            if not 0 < port < 2**16:
+                raise UserError(f"workers: {address!r}: a port is 1 to 65535")
+            if (host.lower(), port) in found:
+                raise UserError(f"workers: {address} is there twice")
+            found.add((host.lower(), port))
         if not 0 <= self.index < len(self.workers):
             raise UserError(
                 f"index: {self.index}, must be 0 to {len(self.workers) - 1} for "
@@ -86,7 +91,11 @@ class Cluster:
         try:
             config = json.loads(text)
             groups = dict(config["cluster"])
-            kind, index = config["task"]["type"], int(config["task"]["index"])
+            kind, index = config["task"]["type"], config["task"]["index"]
+            if isinstance(index, str) and index.isdecimal():
+                index = int(index)
+            if type(index) is not int or not 0 <= index < len(groups[kind]):
+                raise ValueError("no place of that kind")
             order = [name for name in (*_OLDER_NAMES, "worker") if groups.get(name)]
             before = order[: order.index(kind)]
             place = sum(len(groups[name]) for name in before) + index
@@ -94,8 +103,13 @@ class Cluster:
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
             raise UserError(
                 f"{VARIABLE}: must be JSON with cluster.worker and task, whose type is "
-                f"worker or chief: {text!r:.200}"
+                f"worker or chief and whose index is one of that type's: {text!r:.200}"
             ) from None
+        if groups.get("ps"):
+            raise UserError(
+                f"{VARIABLE}: has parameter servers (ps), which there are not here: "
+                "leave them out"
+            )
         return cls(workers, place) if len(workers) > 1 else None
 
     def tell_tensorflow(self) -> None:
@@ -107,41 +121,60 @@ class Cluster:
             }
         )
 
-    def unreachable(self) -> list[str]:
-        """The addresses at which nobody listens, this process's left out."""
-        missing = []
-        for place, address in enumerate(self.workers):
-            host, port = address.rsplit(":", 1)
-            try:
-                if place != self.index:
-                    socket.create_connection((host.strip("[]"), int(port)), 2).close()
-            except (OSError, OverflowError):
-                missing.append(address)
-        return missing
+    def gather(self, seconds: float = PATIENCE) -> None:
+        """Waits until all processes of the run are there.
+
+        TensorFlow would wait without end, and hold Python's lock. So the others listen
+        at their ports until the chief's is open, which TensorFlow opens there; the
+        chief lets TensorFlow begin when all of them listen.
+
+        Args:
+            seconds: to wait.
+
+        Raises:
+            UserError: if one does not come in that time, or if the port of this process
+                is taken.
+        """
+        listener = self._listening()
+        if self.is_chief:
+            listener.close()  # TensorFlow needs the port
+        awaited = self.workers[1:] if self.is_chief else self.workers[:1]
+        end = time.monotonic() + seconds
+        with nullcontext() if self.is_chief else listener:
+            while missing := _unreachable(awaited):
+                if time.monotonic() > end:
+                    others = "" if self.is_chief else ", or from one that it waits for,"
+                    raise UserError(
+                        f"no answer from {', '.join(missing)}{others} in "
+                        f"{seconds:.0f} s: start all workers within that time, with "
+                        "the same --workers"
+                    )
+                time.sleep(0.2)
+
+    def _listening(self) -> socket.socket:
+        port = _parts(self.workers[self.index])[1]
+        both = socket.has_dualstack_ipv6()
+        family = socket.AF_INET6 if both else socket.AF_INET
+        try:
+            return socket.create_server(("", port), family=family, dualstack_ipv6=both)
+        except OSError as error:
+            raise UserError(
+                f"workers: port {port} of this machine: {error.strerror}: end the "
+                "process that has it, or choose another port"
+            ) from None
 
 
-@contextmanager
-def deadline(cluster: Cluster, seconds: float = PATIENCE) -> Iterator[None]:
-    """Ends the process if what is inside takes longer: TensorFlow waits without end.
+def _parts(address: str) -> tuple[str, int]:
+    host, port = address.rsplit(":", 1)
+    return host.strip("[]"), int(port)
 
-    One line names the workers that do not answer; the exit code is 2.
-    """
 
-    def give_up() -> None:
-        missing = ", ".join(cluster.unreachable()) or "one of the workers"
-        line = (
-            f"error: no answer from {missing} in {seconds:.0f} s: start all workers "
-            "within that time, with the same --workers\n"
-        )
-        # TensorFlow may hold standard error back, and Python's locks.
-        with suppress(OSError):
-            os.write(2, line.encode())
-        os._exit(2)
-
-    timer = threading.Timer(seconds, give_up)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+def _unreachable(addresses: Iterable[str]) -> list[str]:
+    """Those at which nobody listens."""
+    missing = []
+    for address in addresses:
+        try:
+            socket.create_connection(_parts(address), 2).close()
+        except OSError:
+            missing.append(address)
+    return missing

@@ -6,18 +6,21 @@ batch, so that the result is the one that a single device would have.
 """
 
 import signal
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from segnet_tf.datasets.dataset import Split
 from segnet_tf.datasets.pipeline import evaluation_rounds
 from segnet_tf.errors import Stopped, UserError
-from segnet_tf.training.cluster import Cluster, deadline
+from segnet_tf.training.cluster import Cluster
 from segnet_tf.training.config import TrainConfig
+from segnet_tf.training.run_folder import FREE
 
 __all__ = ["ReplicaModel", "Replicas"]
 
@@ -57,14 +60,15 @@ class Replicas:
             cluster: the processes of the run; each uses all GPUs of its machine.
 
         Raises:
-            UserError: if the machine has fewer devices, or if `devices` is no number.
+            UserError: if the machine has fewer devices, if `devices` is no number, or
+                if a process of the cluster does not come.
         """
         if cluster is not None:
             if devices != "1":
                 raise UserError("devices: with --workers, each uses all of its machine")
+            cluster.gather()
             cluster.tell_tensorflow()
-            with deadline(cluster):
-                return cls(tf.distribute.MultiWorkerMirroredStrategy(), cluster)
+            return cls(tf.distribute.MultiWorkerMirroredStrategy(), cluster)
         if devices == "1":
             return cls()
         if devices != "all" and not (devices.isdecimal() and int(devices)):
@@ -105,15 +109,40 @@ class Replicas:
                 "jit_compile: does not work on several devices: leave it out"
             )
 
-    def compare(self, epoch: int, step: int, folder) -> None:
-        """Raises a UserError if the processes do not see the same run."""
+    def compare(
+        self, folder, options: Mapping[str, Any], epoch: int, step: int
+    ) -> None:
+        """Refuses processes that would not train the same network.
+
+        Args:
+            folder: of the run.
+            options: what has to be equal on all machines, but for those of `FREE`.
+            epoch: number of finished epochs in the folder.
+            step: number of finished steps of the next one.
+
+        Raises:
+            UserError: in every process, if they have other options or see another run.
+        """
         if self.cluster is None:
             return
-        sums = self.summed([float(epoch), float(step)])
-        if [value / len(self.cluster.workers) for value in sums] != [epoch, step]:
+        places = {"epoch": epoch, "step": step}
+        bound = {name: options[name] for name in options if name not in FREE}
+        own = {name: zlib.crc32(repr(value).encode()) for name, value in bound.items()}
+        own |= places
+        # A row for each process: the sum is the table of all.
+        table = np.zeros((len(self.cluster.workers), len(own)))
+        table[self.cluster.index] = [*own.values()]
+        table = self.summed(table)
+        unlike = [n for n, found in zip(own, table.T, strict=True) if np.ptp(found)]
+        if unlike and unlike[0] in places:
             raise UserError(
                 f"{folder}: here at epoch {epoch}, step {step}, elsewhere not: all "
                 "workers need the same folder, on a disk that they share"
+            )
+        if unlike:
+            raise UserError(
+                f"{', '.join(unlike)}: not the same on all workers: give them the same "
+                "options and data"
             )
 
     @contextmanager

@@ -25,6 +25,7 @@ from segnet_tf.errors import UserError
 from segnet_tf.evaluation.plots import draw_curves
 from segnet_tf.files import FolderLock, replacing, write_json
 from segnet_tf.training.checkpoint import (
+    IMAGES,
     Checkpoint,
     checkpoints,
     state_of,
@@ -32,10 +33,14 @@ from segnet_tf.training.checkpoint import (
 )
 from segnet_tf.training.config import TrainConfig
 
-__all__ = ["Run", "read_options"]
+__all__ = ["FREE", "Run", "read_options"]
 
 KEPT = 2
 """Checkpoints in a run's folder: the newest, and one to go on from if it is damaged."""
+
+FREE = ("data_dir", "classes", "cache", "checkpoint_minutes")
+"""Options that may be others in a resumed run, or on another machine of it: the data
+may lie elsewhere, and the rest changes no bit."""
 
 _DAMAGED = "{}: damaged, the run cannot go on from it: move {} aside and train anew"
 
@@ -47,17 +52,20 @@ class Run:
         folder: the folder that holds all files of the run.
         rows: the history, one dict per finished epoch.
         step: finished steps of the next epoch, from an earlier process.
+        images: number of training images.
         model_path: file of the kept weights.
         writes: whether this process writes the files.
     """
 
-    def __init__(self, folder: Path, writes: bool = True):
+    def __init__(self, folder: Path, images: int, writes: bool = True):
         self.folder = folder
+        self.images = images
         self.writes = writes
         self.rows: list[dict] = []
         self.step = 0
         self.model_path = folder / "model.keras"
         self._checkpoint: Checkpoint | None = None
+        self._damaged: list[Path] = []
         self._lock = FolderLock(folder)
 
     @property
@@ -66,25 +74,29 @@ class Run:
         return len(self.rows)
 
     @classmethod
-    def new(cls, config: TrainConfig, output: str | None, writes: bool = True) -> "Run":
+    def new(
+        cls, config: TrainConfig, output: str | None, images: int, writes: bool = True
+    ) -> "Run":
         """A run in a fresh folder. Nothing is written before `begin`.
 
         Args:
             config: the options of the run.
             output: the folder; None: `runs/<dataset>-<model>`, with a number if that is
                 taken.
+            images: number of training images.
             writes: whether this process writes the files.
 
         Raises:
             UserError: if `output` already holds something.
         """
-        run = cls(Path(output) if output else _free_folder(config), writes)
+        folder = Path(output) if output else _free_folder(config)
+        run = cls(folder, images, writes)
         run._refuse_a_used_folder()
         return run
 
     @classmethod
     def resumed(
-        cls, config: TrainConfig, output: str | None, writes: bool = True
+        cls, config: TrainConfig, output: str | None, images: int, writes: bool = True
     ) -> "Run":
         """An earlier run with this configuration, to go on with.
 
@@ -92,14 +104,15 @@ class Run:
         can start its run with the same command each time.
 
         Args:
-            config: the options of the run; only the paths of the data may differ.
+            config: the options of the run; those of `FREE` may differ.
             output: the folder; None: the newest run under runs/ that fits.
+            images: number of training images.
             writes: whether this process writes the files.
 
         Raises:
             UserError: if there is none, but others; the message lists the options that
-                differ. Or if another process trains in the folder, or if no checkpoint
-                of it is sound.
+                differ. Or if another process trains in the folder, if no checkpoint of
+                it is sound, or if the data had another number of images.
         """
         folders = [Path(output)] if output else _runs_newest_first(config)
         differing = []
@@ -113,7 +126,7 @@ class Run:
                 differing.append(str(error))
                 continue
             if not names:
-                run = cls(folder, writes)
+                run = cls(folder, images, writes)
                 if writes:
                     run._lock.acquire()
                     run._clear_litter()
@@ -124,8 +137,13 @@ class Run:
             raise UserError(
                 f"nothing to resume with this configuration: {'; '.join(differing)}"
             )
+        if output and Path(output).exists() and not _is_unused(Path(output)):
+            raise UserError(
+                f"{output}: has no config.json, so that no run can go on in it: choose "
+                "another --output"
+            )
         print("nothing to resume: the run begins")
-        return cls.new(config, output, writes)
+        return cls.new(config, output, images, writes)
 
     def _clear_litter(self) -> None:
         """Deletes what a kill left."""
@@ -141,16 +159,26 @@ class Run:
         for checkpoint in reversed(found):
             rows = checkpoint.rows()
             if rows is not None:
+                self._refuse_other_data(checkpoint.images())
                 self.rows, self.step = rows, checkpoint.step
                 self._checkpoint = checkpoint
                 return
+            self._damaged.append(checkpoint.path)
             print(f"warning: {checkpoint.path}: damaged; the one before it counts")
         if found:
             raise UserError(_DAMAGED.format(found[-1].path, self.folder))
-        if not _is_unused(self.folder):
+        if not _is_unused(self.folder, begun=True):
             raise UserError(
                 f"{self.folder}: has no checkpoint to go on from: choose another "
                 f"--output; --init-from {self.folder} starts with its weights"
+            )
+
+    def _refuse_other_data(self, images: int | None) -> None:
+        if images not in (None, self.images):
+            raise UserError(
+                f"{self.folder}: trains on {images:,} images, and there are "
+                f"{self.images:,} now: give it the same data, or start with its "
+                f"weights: --init-from {self.folder} and another --output"
             )
 
     def _refuse_a_used_folder(self) -> None:
@@ -240,7 +268,10 @@ class Run:
 
     def _write(self, model: keras.Model, rows: list[dict], state: dict, step=0) -> None:
         folder = self.folder / "checkpoint"
-        write_checkpoint(folder, model, rows, state, step)
+        write_checkpoint(folder, model, rows, {**state, IMAGES: self.images}, step)
+        for path in self._damaged:
+            path.unlink(missing_ok=True)
+        self._damaged.clear()
         for old in checkpoints(folder)[:-KEPT]:
             old.path.unlink()
 
@@ -250,16 +281,22 @@ def _differing(config: TrainConfig, stored: dict) -> list[str]:
     wanted = _as_json(config)
     # A run that is older than an option had the option's default.
     found = {**_as_json(TrainConfig()), **stored}
-    # The data may have moved since, and a cache changes no bit of it.
-    free = ("data_dir", "classes", "cache")
     return [
-        name for name in wanted if found.get(name) != wanted[name] and name not in free
+        name for name in wanted if found.get(name) != wanted[name] and name not in FREE
     ]
 
 
-def _is_unused(folder: Path) -> bool:
-    """Whether it holds only what a run leaves that is killed in its first epoch."""
+def _is_unused(folder: Path, begun: bool = False) -> bool:
+    """Whether it holds only what a run leaves that is killed in its first epoch.
+
+    Args:
+        folder: of the run.
+        begun: whether that may have been between the epoch's files. Its plots come
+            last, so that no run that has a checkpoint is without them.
+    """
     left = {"config.json", "tensorboard", FolderLock.NAME}
+    if begun:
+        left |= {"model.keras", "history.csv", "checkpoint"}
     return folder.is_dir() and all(
         path.name in left or path.name.startswith(".writing-")
         for path in folder.iterdir()
@@ -279,6 +316,8 @@ def read_options(path: Path) -> dict:
     """
     try:
         groups = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(groups, dict):
+            raise ValueError("no options")
         return {
             name: value for group in groups.values() for name, value in group.items()
         }

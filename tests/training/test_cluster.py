@@ -1,19 +1,20 @@
 """Several processes train one network: equal weights, one writer, and no hanging."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from threading import Barrier
 
 import pytest
-from spread import ROOT, difference, ran, started, weights
+from spread import difference, ran, started, weights
 
 from segnet_tf.errors import UserError
 from segnet_tf.training.cluster import Cluster
+from segnet_tf.training.replicas import Replicas
 
 WORKERS = ("a:1", "b:2", "c:3")
 
@@ -66,6 +67,35 @@ def test_a_damaged_variable(text):
         Cluster.of_environment({"TF_CONFIG": text})
 
 
+@pytest.mark.parametrize(
+    "kind, index",
+    [
+        ("worker", -1),
+        ("worker", 2),
+        ("chief", 1),
+        ("worker", 0.9),
+        ("worker", True),
+        ("worker", float("inf")),
+        ("worker", "x"),
+        ("evaluator", 0),
+    ],
+)
+def test_a_place_that_there_is_not(kind, index):
+    environment = config(
+        {"type": kind, "index": index}, chief=["a:1"], worker=["b:2", "c:3"]
+    )
+    with pytest.raises(UserError, match="index is one of that type's"):
+        Cluster.of_environment(environment)
+
+
+def test_a_cluster_with_parameter_servers_is_refused():
+    environment = config(
+        {"type": "worker", "index": 0}, ps=["a:1"], worker=["b:2", "c:3"]
+    )
+    with pytest.raises(UserError, match="parameter servers"):
+        Cluster.of_environment(environment)
+
+
 def test_parameter_servers_are_refused():
     environment = config({"type": "ps", "index": 0}, ps=["a:1"], worker=["b:2", "c:3"])
     with pytest.raises(UserError, match="type is worker or chief"):
@@ -82,6 +112,9 @@ def test_parameter_servers_are_refused():
         ("a:1,a:1", 0, "there twice"),
         ("a:1,b", 0, "'b': must be host:port"),
         ("a:1,", 0, "'': must be host:port"),
+        ("a:1,A:01", 0, "A:01 is there twice"),
+        ("a:0,b:2", 0, "a port is 1 to 65535"),
+        ("a:1,b:99999", 0, "a port is 1 to 65535"),
     ],
 )
 def test_flags_that_name_no_cluster(workers, index, says):
@@ -94,25 +127,77 @@ def test_flags():
     assert Cluster.of_flags("[::1]:80,b:2", 0) == Cluster(("[::1]:80", "b:2"), 0)
 
 
-def test_a_worker_that_never_comes(tmp_path):
-    """The deadline ends the process; it needs no TensorFlow."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as here:
-        there = f"127.0.0.1:{here.getsockname()[1]}"
-        script = (
-            "import time; from segnet_tf.training.cluster import *\n"
-            f"with deadline(Cluster(('{there}', '127.0.0.1:9', 'me:1'), 2), 0.2):\n"
-            "    time.sleep(60)\n"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", script],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=30,
-        )
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: no answer from 127.0.0.1:9 in 0 s")
-    assert done.stderr.count("\n") == 1
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_process_that_never_comes(index):
+    here, other = (f"127.0.0.1:{port}" for port in free_ports(2))
+    workers = (here, other) if index == 0 else (other, here)
+    with pytest.raises(UserError, match=f"^no answer from {other}.* in 0 s: start all"):
+        Cluster(workers, index).gather(0.3)
+
+
+def test_all_come():
+    """The second and third listen until the first lets TensorFlow open its port."""
+    workers = tuple(f"127.0.0.1:{port}" for port in free_ports(3))
+    clusters = [Cluster(workers, index) for index in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        late = [pool.submit(cluster.gather, 30) for cluster in clusters[1:]]
+        clusters[0].gather(30)
+        assert not any(each.done() for each in late)
+        with socket.create_server(("127.0.0.1", int(workers[0].split(":")[1]))):
+            for each in late:
+                each.result(30)
+    for cluster in clusters:  # their ports are free for TensorFlow
+        cluster._listening().close()
+
+
+def test_a_port_that_is_taken():
+    with closing(socket.create_server(("", 0))) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"port {port} of this machine: .* in use"):
+            Cluster((f"127.0.0.1:{port}", "127.0.0.1:9"), 0).gather(0)
+
+
+def agreed(own: dict, other: dict, epoch=(0, 0), step=(0, 0)) -> list[str | None]:
+    """What each of two processes says that compare options and places in a run."""
+    replicas = [Replicas(None, Cluster(("a:1", "b:2"), index)) for index in range(2)]
+    barrier, tables = Barrier(2), {}
+
+    def said(index: int) -> str | None:
+        def summed(table):
+            tables[index] = table
+            barrier.wait(10)
+            return tables[0] + tables[1]
+
+        replicas[index].summed = summed  # as over the network
+        try:
+            options = (own, other)[index]
+            replicas[index].compare("run", options, epoch[index], step[index])
+        except UserError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(said, range(2)))
+
+
+def test_processes_compare_their_options():
+    """Each one of them finds the difference: a process alone would wait for ever."""
+    options = {"seed": 1, "loss": "dice", "crop": (3, 4), "data_dir": "here"}
+    assert agreed(options, {**options, "data_dir": "there"}) == [None, None]
+    unlike = agreed(options, {**options, "seed": 2, "crop": (4, 3)})
+    assert unlike == 2 * [
+        "seed, crop: not the same on all workers: give them the same options and data"
+    ]
+    for place in ({"epoch": (1, 2)}, {"step": (0, 3)}):
+        for line in agreed(options, options, **place):
+            assert line and "all workers need the same folder" in line
 
 
 # Processes on this machine
@@ -120,11 +205,7 @@ def test_a_worker_that_never_comes(tmp_path):
 
 def addresses(count: int) -> str:
     """Free ports of this machine."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    names = ",".join(f"127.0.0.1:{each.getsockname()[1]}" for each in sockets)
-    for each in sockets:
-        each.close()
-    return names
+    return ",".join(f"127.0.0.1:{port}" for port in free_ports(count))
 
 
 def workers(output, count: int, **asked) -> list[subprocess.Popen]:

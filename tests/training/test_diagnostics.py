@@ -76,7 +76,7 @@ def fit(model, split, callbacks, epochs, steps, batch_size=2, validation=None):
 
 @pytest.fixture
 def run(tmp_path) -> Run:
-    return Run.new(TrainConfig(), str(tmp_path / "run"))
+    return Run.new(TrainConfig(), str(tmp_path / "run"), 7)
 
 
 class Losses(keras.callbacks.Callback):

@@ -22,6 +22,7 @@ from segnet_tf.training.optimizers import build_optimizer, decay_kernels_only
 from segnet_tf.training.run_folder import Run
 
 CONFIG = TrainConfig.of(model="segnet_basic")
+IMAGES = 9
 
 
 def compiled() -> keras.Model:
@@ -33,13 +34,13 @@ def compiled() -> keras.Model:
 
 
 def begun(folder) -> Run:
-    run = Run.new(CONFIG, str(folder))
+    run = Run.new(CONFIG, str(folder), IMAGES)
     run.begin(CONFIG)
     return run
 
 
 def test_nothing_is_written_before_a_run_begins(tmp_path):
-    run = Run.new(CONFIG, str(tmp_path / "run"))
+    run = Run.new(CONFIG, str(tmp_path / "run"), IMAGES)
     assert not (tmp_path / "run").exists()
     run.begin(CONFIG)
     assert (
@@ -53,7 +54,7 @@ def test_a_folder_without_a_finished_epoch_is_not_taken(tmp_path):
     begun(tmp_path)
     (tmp_path / "model.keras").touch()
     with pytest.raises(UserError, match="already there"):
-        Run.new(CONFIG, str(tmp_path))
+        Run.new(CONFIG, str(tmp_path), IMAGES)
 
 
 def test_resuming_clears_what_a_kill_left(tmp_path):
@@ -61,7 +62,7 @@ def test_resuming_clears_what_a_kill_left(tmp_path):
     for place in (tmp_path, tmp_path / "checkpoint"):
         (place / ".writing-x").mkdir()
         (place / ".writing-x" / "half.keras").touch()
-    assert Run.resumed(CONFIG, str(tmp_path)).epoch == 1
+    assert Run.resumed(CONFIG, str(tmp_path), IMAGES).epoch == 1
     assert not list(tmp_path.rglob(".writing-*"))
 
 
@@ -76,26 +77,33 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, capsys):
     whole = newest.read_bytes()
     for damaged in (whole[:3000], whole[:900] + b"x" + whole[901:], b""):
         newest.write_bytes(damaged)
-        again = Run.resumed(CONFIG, str(tmp_path))
+        again = Run.resumed(CONFIG, str(tmp_path), IMAGES)
         assert again.epoch == 2 and again.checkpointed_model() is not None
         assert f"{names[1]}: damaged; the one before" in capsys.readouterr().out
         again.close()
+    again = Run.resumed(CONFIG, str(tmp_path), IMAGES)
+    again.save_step(tiny(), 1)
+    again.close()
+    left = {path.name for path in (tmp_path / "checkpoint").iterdir()}
+    assert left == {names[0], "epoch-00002-step-000001.keras"}, "the sound ones"
+    newest.write_bytes(b"x")
+    newest.with_name("epoch-00002-step-000001.keras").unlink()
     newest.with_name(names[0]).write_bytes(b"x")
     with pytest.raises(UserError, match=f"{names[1]}: damaged.*move .* aside"):
-        Run.resumed(CONFIG, str(tmp_path))
+        Run.resumed(CONFIG, str(tmp_path), IMAGES)
 
 
 def test_steps_inside_an_epoch(tmp_path):
     run = begun(tmp_path)
     run.save_step(tiny(), 7)
     run.close()
-    assert (Run.resumed(CONFIG, str(tmp_path)).step, run.epoch) == (7, 0)
-    run = Run.resumed(CONFIG, str(tmp_path))
+    assert (Run.resumed(CONFIG, str(tmp_path), IMAGES).step, run.epoch) == (7, 0)
+    run = Run.resumed(CONFIG, str(tmp_path), IMAGES)
     run.save_step(tiny(), 9)
     run.finish_epoch(tiny(), ROW)
     run.save_step(tiny(), 3)
     run.close()
-    again = Run.resumed(CONFIG, str(tmp_path))
+    again = Run.resumed(CONFIG, str(tmp_path), IMAGES)
     assert (again.epoch, again.step, again.rows) == (1, 3, [ROW])
     names = {path.name for path in (tmp_path / "checkpoint").iterdir()}
     assert names == {"epoch-00001.keras", "epoch-00001-step-000003.keras"}
@@ -111,7 +119,7 @@ def test_a_checkpoint_is_restored_once(tmp_path, monkeypatch):
         Checkpoint, "restore", lambda own, model: restored.append(own.step)
     )
     for writes in (True, False):
-        run = Run.resumed(CONFIG, str(tmp_path), writes)
+        run = Run.resumed(CONFIG, str(tmp_path), IMAGES, writes)
         run.restore(tiny())
         run.save_step(tiny(), 9)
         run.restore(tiny())
@@ -133,16 +141,16 @@ def test_two_processes_in_one_folder(tmp_path):
     ) as other:
         assert other.stdout and other.stdout.readline()
         with pytest.raises(UserError, match="another process is at work in it"):
-            Run.new(CONFIG, str(folder)).begin(CONFIG)
+            Run.new(CONFIG, str(folder), IMAGES).begin(CONFIG)
         (folder / "config.json").write_text(json.dumps(asdict(CONFIG)))
         with pytest.raises(UserError, match="another process is at work in it"):
-            Run.resumed(CONFIG, str(folder))
+            Run.resumed(CONFIG, str(folder), IMAGES)
         other.kill()
-    Run.resumed(CONFIG, str(folder)).begin(CONFIG)
+    Run.resumed(CONFIG, str(folder), IMAGES).begin(CONFIG)
 
 
 def test_a_folder_that_was_used_since(tmp_path):
-    first, second = (Run.new(CONFIG, str(tmp_path / "run")) for _ in range(2))
+    first, second = (Run.new(CONFIG, str(tmp_path / "run"), IMAGES) for _ in range(2))
     first.begin(CONFIG)
     first.finish_epoch(tiny(), ROW)
     first.close()
@@ -160,14 +168,43 @@ def test_a_run_whose_checkpoints_are_gone_is_not_overwritten(tmp_path):
         if broken:
             (tmp_path / "checkpoint").write_text(broken)
         with pytest.raises(UserError, match="no checkpoint to go on from.*--init-from"):
-            Run.resumed(CONFIG, str(tmp_path))
+            Run.resumed(CONFIG, str(tmp_path), IMAGES)
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(tmp_path):
+    """Its kept model and history come before the checkpoint, its plots after it."""
+    run = begun(tmp_path)
+    run.model_path.touch()
+    (tmp_path / "history.csv").touch()
+    (tmp_path / "checkpoint" / ".writing-x").mkdir(parents=True)
+    run.close()
+    again = Run.resumed(CONFIG, str(tmp_path), IMAGES)
+    assert (again.epoch, again.step) == (0, 0)
+    again.begin(CONFIG)
+    again.close()
+    with pytest.raises(UserError, match="already there"):
+        Run.new(CONFIG, str(tmp_path), IMAGES)
+
+
+def test_the_data_had_another_number_of_images(tmp_path):
+    run = begun(tmp_path)
+    run.save_step(tiny(), 4)
+    run.close()
+    with pytest.raises(UserError, match="trains on 9 images, and there are 8 now"):
+        Run.resumed(CONFIG, str(tmp_path), 8)
+
+
+def test_no_options_in_a_folder_that_holds_something(tmp_path):
+    (tmp_path / "model.keras").touch()
+    with pytest.raises(UserError, match="has no config.json, so that no run can go on"):
+        Run.resumed(CONFIG, str(tmp_path), IMAGES)
 
 
 def test_nothing_to_resume_begins(tmp_path, monkeypatch, capsys):
     """A service starts its run with the same command each time."""
     monkeypatch.chdir(tmp_path)
     for output in ("here", None):
-        run = Run.resumed(CONFIG, output)
+        run = Run.resumed(CONFIG, output, IMAGES)
         assert (run.epoch, run.step) == (0, 0)
         assert "nothing to resume: the run begins" in capsys.readouterr().out
         assert not run.folder.exists()
@@ -175,9 +212,10 @@ def test_nothing_to_resume_begins(tmp_path, monkeypatch, capsys):
 
 def test_data_may_move_between_a_kill_and_resuming(tmp_path):
     begun(tmp_path)
-    assert Run.resumed(CONFIG.replaced(data_dir="elsewhere"), str(tmp_path)).epoch == 0
+    for change in ({"data_dir": "elsewhere"}, {"checkpoint_minutes": 3.0}):
+        assert Run.resumed(CONFIG.replaced(**change), str(tmp_path), IMAGES).epoch == 0
     with pytest.raises(UserError, match="another seed"):
-        Run.resumed(CONFIG.replaced(seed=1), str(tmp_path))
+        Run.resumed(CONFIG.replaced(seed=1), str(tmp_path), IMAGES)
 
 
 def test_a_run_from_before_an_option_had_its_default(tmp_path):
@@ -185,9 +223,9 @@ def test_a_run_from_before_an_option_had_its_default(tmp_path):
     older = asdict(CONFIG)
     del older["data"]["channels"]
     (tmp_path / "config.json").write_text(json.dumps(older))
-    assert Run.resumed(CONFIG, str(tmp_path)).epoch == 0
+    assert Run.resumed(CONFIG, str(tmp_path), IMAGES).epoch == 0
     with pytest.raises(UserError, match="another channels"):
-        Run.resumed(CONFIG.replaced(channels=1), str(tmp_path))
+        Run.resumed(CONFIG.replaced(channels=1), str(tmp_path), IMAGES)
 
 
 def test_damage_is_one_line(tmp_path):
@@ -195,19 +233,20 @@ def test_damage_is_one_line(tmp_path):
     checkpoint = next((tmp_path / "checkpoint").iterdir())
     checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
     with pytest.raises(UserError, match=f"{checkpoint.name}: damaged"):
-        Run.resumed(CONFIG, str(tmp_path)).checkpointed_model()
+        Run.resumed(CONFIG, str(tmp_path), IMAGES).checkpointed_model()
     (tmp_path / "config.json").write_text('{"seed": 0}')
     with pytest.raises(UserError, match="before 0.1.0.*train anew"):
-        Run.resumed(CONFIG, str(tmp_path))
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(UserError, match="config.json: damaged"):
-        Run.resumed(CONFIG, str(tmp_path))
+        Run.resumed(CONFIG, str(tmp_path), IMAGES)
+    for text in ("{", "[]"):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(UserError, match="config.json: damaged"):
+            Run.resumed(CONFIG, str(tmp_path), IMAGES)
 
 
 def test_a_resumed_run_decays_what_it_decayed_before(tmp_path):
     model = compiled()
     begun(tmp_path).finish_epoch(model, {"epoch": 1, "loss": 1.0, "mean_iou": 0.1})
-    again = Run.resumed(CONFIG, str(tmp_path)).checkpointed_model()
+    again = Run.resumed(CONFIG, str(tmp_path), IMAGES).checkpointed_model()
     decay_kernels_only(again.optimizer)
     decayed = [
         [v.path for v in m.trainable_variables if m.optimizer._use_weight_decay(v)]
@@ -237,15 +276,15 @@ def test_another_runs_folder_does_not_keep_a_run_from_going_on(tmp_path, monkeyp
         other = good.with_name(f"{good.name}-{number}")
         other.mkdir()
         (other / "config.json").write_text(text)
-    assert Run.resumed(CONFIG, None).folder == good
+    assert Run.resumed(CONFIG, None, IMAGES).folder == good
     with pytest.raises(UserError, match="nothing to resume.*damaged.*another seed"):
-        Run.resumed(CONFIG.replaced(seed=1), None)
+        Run.resumed(CONFIG.replaced(seed=1), None, IMAGES)
 
 
 def test_options_that_a_run_does_not_name_had_their_defaults(tmp_path):
     begun(tmp_path)
     (tmp_path / "config.json").write_text('{"network": {"model": "segnet_basic"}}')
-    assert Run.resumed(CONFIG, str(tmp_path)).epoch == 0
+    assert Run.resumed(CONFIG, str(tmp_path), IMAGES).epoch == 0
 
 
 ROW = {"epoch": 1, "loss": 1.0, "mean_iou": 0.1, "val_mean_iou": 0.7}
@@ -267,7 +306,7 @@ def test_the_history_is_in_the_checkpoint(tmp_path):
             (tmp_path / "history.csv").unlink()
         else:
             (tmp_path / "history.csv").write_text(text)
-        run = Run.resumed(CONFIG, str(tmp_path))
+        run = Run.resumed(CONFIG, str(tmp_path), IMAGES)
         assert run.rows == [ROW] and run.epoch == 1
         run.close()
     run.finish_epoch(tiny(), {**ROW, "epoch": 2})
@@ -301,7 +340,7 @@ def test_a_history_that_cannot_be(tmp_path):
             for entry, content in contents.items():
                 archive.writestr(entry, content)
         with pytest.raises(UserError, match=f"{path.name}: damaged"):
-            Run.resumed(CONFIG, str(tmp_path))
+            Run.resumed(CONFIG, str(tmp_path), IMAGES)
             pytest.fail(name)
 
 
@@ -313,7 +352,7 @@ def test_a_kept_model_is_no_checkpoint(tmp_path):
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("history.json", json.dumps([ROW]))
     with pytest.raises(UserError, match=f"{path.name}: damaged"):
-        Run.resumed(CONFIG, str(tmp_path)).checkpointed_model()
+        Run.resumed(CONFIG, str(tmp_path), IMAGES).checkpointed_model()
 
 
 def test_strange_names_beside_the_checkpoint(tmp_path):
@@ -323,7 +362,7 @@ def test_strange_names_beside_the_checkpoint(tmp_path):
     (place / "epoch-99999.keras").mkdir()
     (place / ".writing-x").touch()
     (tmp_path / ".writing-y").symlink_to(tmp_path)
-    run = Run.resumed(CONFIG, str(tmp_path))
+    run = Run.resumed(CONFIG, str(tmp_path), IMAGES)
     assert run.epoch == 1 and run.checkpointed_model() is not None
     assert not list(tmp_path.rglob(".writing-*"))
     assert (tmp_path / "config.json").is_file(), "the link's target is untouched"
@@ -352,7 +391,7 @@ def test_mutated_run_folders(tmp_path):
         if kind != 1:
             path.write_bytes(data)
         try:
-            run = Run.resumed(CONFIG, str(folder))
+            run = Run.resumed(CONFIG, str(folder), IMAGES)
             run.checkpointed_model()
         except UserError as error:
             assert "\n" not in str(error)
