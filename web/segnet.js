@@ -14,8 +14,8 @@ import { labelsOf, resized } from "./resizing.js";
 
 const RUNTIME = new URL("node_modules/@litertjs/core/wasm/", import.meta.url).href;
 
-// LiteRT.js 2.5.3 computes some networks wrongly on WebGPU, without an error: SegNetBasic,
-// for example. So a GPU is used only if it labels this share of noise as the CPU does.
+// LiteRT.js 2.5.3 computes some networks wrongly on WebGPU, without an error (README.md). So
+// a GPU is used only if it labels this share of noise as the CPU does.
 const AGREEMENT = 0.99;
 
 // A picture that has this share of the training images' pixels is not scaled, as in predict.py.

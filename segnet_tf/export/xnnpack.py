@@ -221,7 +221,11 @@ class _Normalization(keras.layers.Layer):
         near = tf.abs(tf.range(channels)[:, None] - tf.range(channels)[None])
         window = tf.cast(near <= self.original.depth_radius, tf.float32)
         scale = window[None, None] * self.original.alpha
-        energy = self.original.bias + tf.nn.conv2d(x * x, scale, 1, "VALID")
+        bias = self.original.bias
+        energy = bias + tf.nn.conv2d(x * x, scale, 1, "VALID")
+        # It never is below. But a GPU pads three channels with a fourth of zeros, whose
+        # root would be infinite and make NaN of the next convolution (web/README.md).
+        energy = tf.maximum(energy, bias)
         root = tf.math.rsqrt(energy)
         return x * root * tf.sqrt(root)
 

@@ -92,7 +92,8 @@ def train(
     images = len(train_split)
     with closing(find(config, output, images, writes=replicas.is_chief)) as run:
         shared = {**config.as_options(), "training images": images}
-        replicas.compare(run.folder, shared, run.epoch, run.step)
+        with replicas.losses():
+            replicas.compare(run.folder, shared, run.epoch, run.step)
         steps = steps_of(config, len(train_split))
         _say_plan(config, run, train_split, val_split, steps)
         if not asked.optimization.epochs:

@@ -277,13 +277,14 @@ def test_a_worker_that_ends_early(number, which, unbroken, tmp_path):
 @pytest.mark.slow
 def test_workers_that_see_other_folders(tmp_path):
     """A disk that is not shared is noticed before the first step."""
-    ran(tmp_path / "run", options={"epochs": 1})
-    names, options = addresses(2), {"epochs": 2}
+    options = {"epochs": 1}
+    ran(tmp_path / "run", options=options)
+    names = addresses(2)
     places = [tmp_path / "run", tmp_path / "other"]
     processes = [
         started(place, workers=names, index=i, options=options, resume=True)
         for i, place in enumerate(places)
     ]
     texts = ended(processes)
-    assert all(process.returncode for process in processes)
-    assert "all workers need the same folder" in "".join(texts)
+    assert [process.returncode for process in processes] == [2, 2], texts
+    assert all("all workers need the same folder" in text for text in texts)
