@@ -528,7 +528,7 @@ def run_folder() -> list[bytes]:
     config = TrainConfig.of()
     memory = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder:
-        run = Run.new(config, folder)
+        run = Run.new(config, folder, 9)
         run.begin(config)
         run.finish_epoch(model, {"epoch": 1, "loss": 1.0, "val_mean_iou": 0.7})
         run.close()
@@ -559,7 +559,7 @@ def resume(path: Path) -> None:
     with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
         archive.extractall(folder)
         try:
-            run = Run.resumed(TrainConfig.of(), folder)
+            run = Run.resumed(TrainConfig.of(), folder, 9)
             run.checkpointed_model()
             run.close()
         except UserError as error:

@@ -105,7 +105,7 @@ def _add_places(group) -> None:
 
 def _stored(file: str) -> dict:
     """The options in the config.json of a run."""
-    from segnet_tf.training.run_folder import read_options
+    from segnet_tf.training.run_options import read_options
 
     options = read_options(Path(file))
     unknown = options.keys() - TrainConfig().as_options().keys()

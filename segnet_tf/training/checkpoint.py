@@ -84,12 +84,12 @@ class Checkpoint:
 
     def images(self) -> int | None:
         """The number of training images; None: it is not there."""
-        with suppress(KeyError), self._state() as state:
+        with suppress(KeyError), self._stored_state() as state:
             return int(state[IMAGES])
         return None
 
     @contextmanager
-    def _state(self) -> Iterator[Any]:
+    def _stored_state(self) -> Iterator[Any]:
         with (
             zipfile.ZipFile(self.path) as archive,
             np.load(io.BytesIO(archive.read(STATE_ENTRY))) as state,
@@ -117,7 +117,7 @@ class Checkpoint:
             # Keras makes them at their first use.
             logits = np.zeros((1, 1, 1, model.output_shape[-1]), np.float32)
             model.compute_metrics(None, np.zeros((1, 1, 1), np.uint8), logits)
-        with self._state() as state:
+        with self._stored_state() as state:
             for name, variable in _state(model, ("seed", "metric")):
                 if name in state:
                     _assign(model, variable, state[name])

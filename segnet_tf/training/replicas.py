@@ -20,7 +20,7 @@ from segnet_tf.datasets.pipeline import evaluation_rounds
 from segnet_tf.errors import Stopped, UserError
 from segnet_tf.training.cluster import Cluster
 from segnet_tf.training.config import TrainConfig
-from segnet_tf.training.run_folder import FREE
+from segnet_tf.training.run_options import FREE
 
 __all__ = ["ReplicaModel", "Replicas"]
 

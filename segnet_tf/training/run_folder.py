@@ -14,7 +14,6 @@ write into its folder: of a run on several machines, all read it and one writes.
 """
 
 import csv
-import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -32,15 +31,12 @@ from segnet_tf.training.checkpoint import (
     write_checkpoint,
 )
 from segnet_tf.training.config import TrainConfig
+from segnet_tf.training.run_options import read_options, unlike
 
-__all__ = ["FREE", "Run", "read_options"]
+__all__ = ["Run"]
 
 KEPT = 2
 """Checkpoints in a run's folder: the newest, and one to go on from if it is damaged."""
-
-FREE = ("data_dir", "classes", "cache", "checkpoint_minutes")
-"""Options that may be others in a resumed run, or on another machine of it: the data
-may lie elsewhere, and the rest changes no bit."""
 
 _DAMAGED = "{}: damaged, the run cannot go on from it: move {} aside and train anew"
 
@@ -120,7 +116,7 @@ class Run:
             if not (folder / "config.json").is_file():
                 continue
             try:
-                names = _differing(config, read_options(folder / "config.json"))
+                names = unlike(config, read_options(folder / "config.json"))
             except UserError as error:
                 # Another run's folder must not keep this one from going on.
                 differing.append(str(error))
@@ -276,16 +272,6 @@ class Run:
             old.path.unlink()
 
 
-def _differing(config: TrainConfig, stored: dict) -> list[str]:
-    """The options that differ from those of a run."""
-    wanted = _as_json(config)
-    # A run that is older than an option had the option's default.
-    found = {**_as_json(TrainConfig()), **stored}
-    return [
-        name for name in wanted if found.get(name) != wanted[name] and name not in FREE
-    ]
-
-
 def _is_unused(folder: Path, begun: bool = False) -> bool:
     """Whether it holds only what a run leaves that is killed in its first epoch.
 
@@ -301,35 +287,6 @@ def _is_unused(folder: Path, begun: bool = False) -> bool:
         path.name in left or path.name.startswith(".writing-")
         for path in folder.iterdir()
     )
-
-
-def _as_json(config: TrainConfig) -> dict:
-    """The options as JSON gives them back: lists in place of tuples."""
-    return json.loads(json.dumps(config.as_options()))
-
-
-def read_options(path: Path) -> dict:
-    """The options in a config.json, without their groups.
-
-    Raises:
-        UserError: if the file is damaged.
-    """
-    try:
-        groups = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(groups, dict):
-            raise ValueError("no options")
-        return {
-            name: value for group in groups.values() for name, value in group.items()
-        }
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, RecursionError, ValueError):
-        raise UserError(f"{path}: damaged, no JSON: train anew") from None
-    except AttributeError:
-        raise UserError(
-            f"{path}: of a version before 0.1.0, which cannot be resumed: train anew, "
-            "or start from its weights with --init-from"
-        ) from None
 
 
 def _stem(config: TrainConfig) -> str:
