@@ -42,22 +42,7 @@ POINTS = (0, 1, -1, 2, -2, 0.5)
 """Where the polynomials of F(4, 4) are evaluated, beside infinity."""
 
 
-class _Convolution(keras.layers.Layer):
-    """A convolution of stride 1, "same", by its kernel, bias and activation."""
-
-    def __init__(self, kernel, bias, activation: Callable = tf.identity, **kwargs):
-        super().__init__(**kwargs)
-        self.kernel = np.asarray(kernel, np.float32)
-        self.bias = np.asarray(bias, np.float32)
-        self.activation = activation
-
-    def _convolved(self, x, stride: int = 1, padding: str = "SAME"):
-        """The plain form."""
-        sums = tf.nn.conv2d(x, self.kernel, stride, padding) + self.bias
-        return self.activation(sums)
-
-
-class WinogradConv2D(_Convolution):
+class WinogradConv2D(keras.layers.Layer):
     """A 3x3 convolution, stride 1, "same", with Winograd's minimal filtering.
 
     On maps of odd height or width it is the plain convolution.
@@ -72,13 +57,16 @@ class WinogradConv2D(_Convolution):
     """
 
     def __init__(self, kernel, bias, activation: Callable = tf.identity, **kwargs):
-        super().__init__(kernel, bias, activation, **kwargs)
+        super().__init__(**kwargs)
+        self.kernel = np.asarray(kernel, np.float32)
+        self.bias = np.asarray(bias, np.float32)
+        self.activation = activation
         kernels = np.einsum("ai,bj,ijcf->abcf", KERNEL, KERNEL, kernel)
         self.kernels = kernels.astype(np.float32)
 
     def call(self, x):
         if x.shape[1] % 2 or x.shape[2] % 2:
-            return self._convolved(x)
+            return _convolved(self, x, 1, "SAME")
         products = [[self._product(x, i, j) for i in range(4)] for j in range(4)]
         rows = zip(*[_summed(column) for column in products], strict=True)
         corners = [self.activation(corner) for row in rows for corner in _summed(row)]
@@ -110,7 +98,7 @@ def _summed(terms) -> tuple:
     return first + (second + third), (second - third) - fourth
 
 
-class RowWinogradConv2D(_Convolution):
+class RowWinogradConv2D(keras.layers.Layer):
     """A 7x7 convolution, stride 1, "same", with minimal filtering along the rows.
 
     Four neighbours in a row become seven values, each the value of a polynomial at one
@@ -131,7 +119,10 @@ class RowWinogradConv2D(_Convolution):
     """
 
     def __init__(self, kernel, bias, activation: Callable = tf.identity, **kwargs):
-        super().__init__(kernel, bias, activation, **kwargs)
+        super().__init__(**kwargs)
+        self.kernel = np.asarray(kernel, np.float32)
+        self.bias = np.asarray(bias, np.float32)
+        self.activation = activation
         tiles, halves = _at_points()
         pieces = np.pad(kernel, [[0, 0], [0, 1], [0, 0], [0, 0]])
         pieces = pieces.reshape(7, 2, 4, *kernel.shape[2:])
@@ -141,7 +132,7 @@ class RowWinogradConv2D(_Convolution):
 
     def call(self, x):
         if x.shape[1] % 4 or x.shape[2] % 4:
-            return self._convolved(x)
+            return _convolved(self, x, 1, "SAME")
         # Tile j holds the columns from 4 j - 3 to 4 j + 3.
         x = tf.pad(x, [[0, 0], [3, 3], [3, 5], [0, 0]])
         tiles = [self._transformed(x, taps) for taps in self.tiles]
@@ -186,7 +177,7 @@ def _at_points() -> tuple[np.ndarray, np.ndarray]:
     return tiles / size, powers(4) * size
 
 
-class CornerConv2D(_Convolution):
+class CornerConv2D(keras.layers.Layer):
     """A 3x3 convolution of stride 1, "same", and the corners of its 2x2 windows.
 
     In a graph, outputs that no layer reads are not computed.
@@ -201,13 +192,25 @@ class CornerConv2D(_Convolution):
     four corners row by row, each (B, H / 2, W / 2, filters).
     """
 
+    def __init__(self, kernel, bias, activation: Callable = tf.identity, **kwargs):
+        super().__init__(**kwargs)
+        self.kernel = np.asarray(kernel, np.float32)
+        self.bias = np.asarray(bias, np.float32)
+        self.activation = activation
+
     def call(self, x):
-        outputs = [self._convolved(x)]
+        outputs = [_convolved(self, x, 1, "SAME")]
         if x.shape[1] % 2 == x.shape[2] % 2 == 0:
             for row, column in np.ndindex(2, 2):
                 around = [[0, 0], [1 - row, row], [1 - column, column], [0, 0]]
-                outputs.append(self._convolved(tf.pad(x, around), 2, "VALID"))
+                outputs.append(_convolved(self, tf.pad(x, around), 2, "VALID"))
         return outputs
+
+
+def _convolved(layer, x, stride: int, padding: str):
+    """The plain convolution that the layer is equal to."""
+    sums = tf.nn.conv2d(x, layer.kernel, stride, padding) + layer.bias
+    return layer.activation(sums)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,14 @@ from conftest import ROOT
 
 HELPERS = {
     f"benchmarks.{name}"
-    for name in ("chromium", "contenders", "curves", "machine", "torch_models")
+    for name in (
+        "chromium",
+        "contenders",
+        "curves",
+        "machine",
+        "summary",
+        "torch_models",
+    )
 }
 """What others import, and nobody runs."""
 
