@@ -6,7 +6,7 @@ from pathlib import Path
 from segnet_tf.errors import UserError
 from segnet_tf.training.config import TrainConfig
 
-__all__ = ["FREE", "unlike", "read_options"]
+__all__ = ["FREE", "read_options", "unlike"]
 
 FREE = ("data_dir", "classes", "cache", "checkpoint_minutes")
 """Options that may be others in a resumed run, or on another machine of it: the data

@@ -105,12 +105,14 @@ def test_a_signal_inside_an_epoch_changes_nothing(
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
         interrupted(patch, signal.SIGTERM, step)
-        with pytest.raises(Stopped, match="step 2 of epoch ., and saved") as stopped:
+        place = f"step 2 of epoch {step // 4 + 1}, and saved"
+        with pytest.raises(Stopped, match=place) as stopped:
             train(config, str(folder))
     assert stopped.value.number == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == before
-    newest = checkpoints(folder / "checkpoint")[-1]
+    *earlier, newest = checkpoints(folder / "checkpoint")
     assert (newest.epoch, newest.step) == (step // 4, 2)
+    assert len(earlier) == step // 4
     train(config, str(folder), resume=True)
 
     whole = unbroken(name)
